@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Numbers of the x86 ABI that the suite speaks of, and their names."""
+
+from __future__ import annotations
+
+import errno
+from enum import IntEnum
+from typing import Final
+
+REGISTERS: Final = (
+    "r15", "r14", "r13", "r12", "bp", "bx", "r11", "r10", "r9", "r8", "ax", "cx", "dx", "si",
+    "di", "orig_ax", "ip", "cs", "flags", "sp", "ss", "fs_base", "gs_base", "ds", "es", "fs", "gs",
+)  # fmt: skip
+"""struct user_regs_struct of 64-bit x86, in its order (arch/x86/include/asm/user_64.h)."""
+
+ARGUMENTS: Final = ("di", "si", "dx", "r10", "r8", "r9")
+"""Registers of a 64-bit system call's arguments, first to sixth."""
+
+
+class Nr(IntEnum):
+    """System calls of 64-bit x86 (arch/x86/entry/syscalls/syscall_64.tbl)."""
+
+    read = 0
+    write = 1
+    poll = 7
+    rt_sigaction = 13
+    rt_sigprocmask = 14
+    rt_sigreturn = 15
+    pause = 34
+    nanosleep = 35
+    getpid = 39
+    clone = 56
+    fork = 57
+    vfork = 58
+    execve = 59
+    exit = 60
+    wait4 = 61
+    kill = 62
+    getuid = 102
+    getppid = 110
+    rt_sigsuspend = 130
+    sigaltstack = 131
+    prctl = 157
+    arch_prctl = 158
+    gettid = 186
+    tkill = 200
+    futex = 202
+    restart_syscall = 219
+    clock_nanosleep = 230
+    exit_group = 231
+    tgkill = 234
+    waitid = 247
+    ppoll = 271
+    execveat = 322
+    membarrier = 324
+    clone3 = 435
+
+
+RESTARTS: Final = {512: "ERESTARTSYS", 513: "ERESTARTNOINTR", 514: "ERESTARTNOHAND",
+                   516: "ERESTART_RESTARTBLOCK"}  # fmt: skip
+"""Codes that the kernel keeps to itself (include/linux/errno.h), and tracers see."""
+
+FLAGS: Final = {0x1: "CF", 0x4: "PF", 0x10: "AF", 0x40: "ZF", 0x80: "SF", 0x100: "TF",
+                0x200: "IF", 0x400: "DF", 0x800: "OF", 0x1000: "IOPL1", 0x2000: "IOPL2",
+                0x4000: "NT", 0x10000: "RF", 0x20000: "VM", 0x40000: "AC", 0x80000: "VIF",
+                0x100000: "VIP", 0x200000: "ID"}  # fmt: skip
+"""Bits of EFLAGS, without the one that is always set."""
+
+WORD: Final = (1 << 64) - 1
+
+
+def signed(word: int) -> int:
+    """Read 64 bits as a two's complement number."""
+    return word - (1 << 64) if word >> 63 else word
+
+
+def number(word: int) -> str:
+    """Write 64 bits as a small signed number, or else in hexadecimal."""
+    small = signed(word)
+    return str(small) if -4096 < small < 65536 else f"{word:#x}"
+
+
+def error_name(code: int) -> str | None:
+    """Name an errno, those of system call restart included."""
+    return RESTARTS.get(code) or errno.errorcode.get(code)
+
+
+def result(word: int) -> str:
+    """Write ax, with the errno's name beside it: ``-38/ENOSYS``."""
+    small = signed(word)
+    name = error_name(-small) if -4096 < small < 0 else None
+    return f"{small}/{name}" if name else number(word)
+
+
+def call(word: int) -> str:
+    """Write orig_ax, with the system call's name beside it: ``39/getpid``."""
+    try:
+        return f"{word}/{Nr(word).name}"
+    except ValueError:
+        return number(word)
+
+
+def flags(word: int) -> str:
+    """Write EFLAGS by the names of the bits that are set: ``IF+DF``."""
+    names = [name for bit, name in FLAGS.items() if word & bit]
+    rest = word & ~sum(FLAGS) & ~0x2
+    return "+".join([*names, *([hex(rest)] if rest else [])]) or "0"

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Cases: a probe, and how the tracer drives it. What is expected stands in ``expected/``.
+
+A case never asserts a register's value: it drives, and the expectation file judges.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from conformance.tracing.tracee import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A signal's disposition in the program: a handler with those SA_ flags, or SIG_IGN."""
+
+    signo: int
+    flags: int = 0
+    ignore: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """A program to launch: a site of ``cprobes/``, its registers, and its signals.
+
+    :param site: label of the site that it enters
+    :param setup: name of a preparation in C that runs before the site
+    :param regs: registers at the site; the others hold a pattern of their own
+    :param args: numbers for the setup, by its documentation in C
+    :param handlers: dispositions; everything else is default
+    :param blocked: signals blocked from before the gate
+    :param set_ax: handlers put this into the saved ax before they return
+    :param skip: handlers return to the site's end
+    :param quit_after: the program exits in its n-th handler; 0 never
+    :param other_cpu: run on another CPU than the tracer's
+    :param results: names for the setup's results, in order, to be reported
+    """
+
+    site: str
+    setup: str | None = None
+    regs: Mapping[str, int] = field(default_factory=dict)
+    args: Sequence[int] = ()
+    handlers: Sequence[Handler] = ()
+    blocked: Sequence[int] = ()
+    set_ax: int | None = None
+    skip: bool = False
+    quit_after: int = 0
+    other_cpu: bool = False
+    results: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One case of the suite.
+
+    :param id: ``family.name``, stable for years
+    :param door: the instruction and code width by which the program enters the kernel
+    :param covers: rows of the table of behaviours
+    :param needs: names of boolean facts without which the case is skipped
+    :param group: cases of one group never run at the same time (a device, a CPU)
+    :param drive: drives the case; its docstring tells how
+    """
+
+    id: str
+    abi: str
+    door: str
+    covers: tuple[int, ...]
+    needs: tuple[str, ...]
+    group: str | None
+    drive: Callable[[Trace], None]
+
+    @property
+    def family(self) -> str:
+        """The part of the id before the dot."""
+        return self.id.partition(".")[0]
+
+    @property
+    def doc(self) -> str:
+        """How the tracer drives it."""
+        lines = (self.drive.__doc__ or "").strip().splitlines()
+        return "\n".join(line.strip() for line in lines)
+
+
+_registry: dict[str, Case] = {}
+
+
+def case(
+    name: str, *, door: str, covers: Sequence[int], abi: str = "x86_64",
+    needs: Sequence[str] = (), group: str | None = None,
+) -> Callable[[Callable[[Trace], None]], Callable[[Trace], None]]:  # fmt: skip
+    """Register the function below as the case of that id.
+
+    :raises ValueError: the id is taken
+    """
+
+    def register(drive: Callable[[Trace], None]) -> Callable[[Trace], None]:
+        if name in _registry:
+            raise ValueError(f"two cases are named {name}")
+        _registry[name] = Case(name, abi, door, tuple(covers), tuple(needs), group, drive)
+        return drive
+
+    return register
+
+
+def all_cases() -> tuple[Case, ...]:
+    """Every case, by id."""
+    for family in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{family.name}")
+    return tuple(_registry[name] for name in sorted(_registry))

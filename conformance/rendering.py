@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""From stops to lines: the symbolic form of what was seen.
+
+What is symbolic: instruction pointers and addresses in probe code (``label+offset``), the
+program's own register values (``own``), its stacks (``$stack``), the board (``$board``), pids
+(``$pid``, ``$child``, ...). Everything else is a number.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from conformance import abi
+from conformance.tracing import program
+from conformance.tracing.program import Frame, Report
+from conformance.tracing.snapshot import FAULTS, Siginfo, signal_name
+from conformance.tracing.tracee import Event, Heading, Poke, Seen, Told
+from conformance.transcript import Line
+
+GENERAL: Final = ("bx", "cx", "dx", "si", "di", "bp", "sp", "r8", "r9", "r10", "r11", "r12",
+                  "r13", "r14", "r15")  # fmt: skip
+"""What ``regs=own`` speaks for, besides the segments: ax has a field of its own."""
+SEGMENTS: Final = ("fs_base", "gs_base", "ds", "es", "fs", "gs")
+
+_CODES: Final = {
+    0: "SI_USER", 0x80: "SI_KERNEL", -1: "SI_QUEUE", -2: "SI_TIMER", -5: "SI_SIGIO", -6: "SI_TKILL",
+}  # fmt: skip
+_FAULT_CODES: Final = {
+    "SIGILL": ("ILL_ILLOPC", "ILL_ILLOPN", "ILL_ILLADR", "ILL_ILLTRP", "ILL_PRVOPC", "ILL_PRVREG",
+               "ILL_COPROC", "ILL_BADSTK"),
+    "SIGFPE": ("FPE_INTDIV", "FPE_INTOVF", "FPE_FLTDIV", "FPE_FLTOVF", "FPE_FLTUND", "FPE_FLTRES",
+               "FPE_FLTINV", "FPE_FLTSUB"),
+    "SIGSEGV": ("SEGV_MAPERR", "SEGV_ACCERR", "SEGV_BNDERR", "SEGV_PKUERR"),
+    "SIGBUS": ("BUS_ADRALN", "BUS_ADRERR", "BUS_OBJERR"),
+    "SIGTRAP": ("TRAP_BRKPT", "TRAP_TRACE", "TRAP_BRANCH", "TRAP_HWBKPT"),
+    "SIGCHLD": ("CLD_EXITED", "CLD_KILLED", "CLD_DUMPED", "CLD_TRAPPED", "CLD_STOPPED",
+                "CLD_CONTINUED"),
+    "SIGSYS": ("SYS_SECCOMP", "SYS_USER_DISPATCH"),
+}  # fmt: skip
+
+
+def render(events: Iterable[Event]) -> tuple[Line, ...]:
+    """Write a case's events as the lines of its transcript."""
+    lines: list[Line] = []
+    for event in events:
+        match event:
+            case Heading(fields):
+                lines.append(Line("run", (), dict(fields)))
+            case Poke():
+                lines.append(_poke(event))
+            case Seen():
+                lines.append(_stop(event))
+            case Told():
+                lines.extend(_report(event))
+    return tuple(lines)
+
+
+class _Names:
+    """Makes one event's values symbolic."""
+
+    def __init__(self, own: Mapping[str, int], pids: Mapping[int, str]) -> None:
+        self.own = own
+        self.pids = pids
+
+    def address(self, word: int) -> str:
+        known = program.place(word)
+        if known:
+            return known
+        if word in program.stack(0) or word in program.stack(1):
+            return "$stack"
+        if word in program.board_range():
+            return "$board"
+        return abi.number(word)
+
+    def plain(self, word: int) -> str:
+        return self.pids.get(word) or self.address(word)
+
+    def result(self, word: int) -> str:
+        if word == self.own.get("ax") and word >> 16 == program.PATTERN >> 16:
+            return "own"
+        return self.pids.get(word) or abi.result(word) if -4096 < abi.signed(word) < 1 << 22 else (
+            self.address(word)
+        )
+
+    def changed(self, regs: Mapping[str, int], names: Iterable[str]) -> str:
+        """``own``, or every register that is not, with what it holds."""
+        out = []
+        for name in names:
+            if regs[name] != self.own.get(name):
+                out.append(f"{name}:{self._held(regs, name)}")
+        return ",".join(out) or "own"
+
+    def _held(self, regs: Mapping[str, int], name: str) -> str:
+        word = regs[name]
+        if name == "cx" and word == regs["ip"]:
+            return "ip"
+        if name == "r11" and word == regs["flags"]:
+            return "flags"
+        if name == "sp" and word in program.stack(0) and self.own:
+            offset = word - self.own["sp"]
+            return f"own{offset:+}" if -128 <= offset <= 128 else "$stack"
+        return self.plain(word)
+
+
+def _who(who: str) -> tuple[str, ...]:
+    return () if who == "tracee" else (who,)
+
+
+def _poke(event: Poke) -> Line:
+    fields = {}
+    for name, word in event.what.items():
+        if isinstance(word, str):
+            fields[name] = word
+        elif name == "orig_ax":
+            fields[name] = abi.call(word & abi.WORD)
+        elif name == "flags":
+            fields[name] = abi.flags(word)
+        else:
+            fields[name] = program.place(word & abi.WORD) or abi.result(word & abi.WORD)
+    return Line("poke", _who(event.who), fields)
+
+
+def _stop(event: Seen) -> Line:
+    stop = event.stop
+    names = _Names(event.own, event.pids)
+    if stop.ended:
+        return Line("exit", (*_who(stop.who), *stop.kind.split()), {})
+    fields: dict[str, str] = {}
+    if stop.kind.startswith("signal") and stop.siginfo:
+        fields |= _siginfo(stop.siginfo, names)
+    if stop.kind.startswith("event") and stop.kind not in ("event STOP", "event EXEC"):
+        fields["msg"] = names.plain(stop.message)
+    if stop.kind == "event EXEC":
+        fields["msg"] = names.plain(stop.message)
+    fields |= _core(stop.regs, names, orig=True)
+    debug = dict(zip(("dr0", "dr1", "dr2", "dr3", "dr4", "dr5", "dr6", "dr7"), stop.debug,
+                     strict=True))  # fmt: skip
+    fields |= {name: _debug(name, debug[name], names) for name in stop.shown}
+    fields["regs"] = names.changed(stop.regs, (*GENERAL, *SEGMENTS))
+    fields["views"] = _views(stop.differs)
+    return Line("stop", (*_who(stop.who), *stop.kind.split()), fields)
+
+
+def _core(regs: Mapping[str, int], names: _Names, orig: bool) -> dict[str, str]:
+    fields = {"orig_ax": abi.call(regs["orig_ax"])} if orig else {}
+    return fields | {
+        "ax": names.result(regs["ax"]),
+        "ip": names.address(regs["ip"]),
+        "cs": f"{regs['cs']:x}",
+        "ss": f"{regs['ss']:x}",
+        "flags": abi.flags(regs["flags"]),
+    }
+
+
+def _debug(name: str, word: int, names: _Names) -> str:
+    if name in ("dr0", "dr1", "dr2", "dr3"):
+        return names.plain(word)
+    if name == "dr6":
+        bits = {0x1: "B0", 0x2: "B1", 0x4: "B2", 0x8: "B3", 0x800: "BLD", 0x2000: "BD",
+                0x4000: "BS", 0x8000: "BT"}  # fmt: skip
+        return "+".join(text for bit, text in bits.items() if word & bit) or "0"
+    return hex(word)
+
+
+def _views(differs: Mapping[str, Mapping[str, str]]) -> str:
+    parts = [
+        f"{view}.{name}:{value}" for view, values in differs.items()
+        for name, value in values.items()
+    ]  # fmt: skip
+    return ",".join(parts) or "agree"
+
+
+def _siginfo(info: Siginfo, names: _Names) -> dict[str, str]:
+    name = signal_name(info.signo)
+    if info.code in _CODES:
+        return {"code": _CODES[info.code]}
+    known = _FAULT_CODES.get(name, ())
+    # Stops of ptrace's own have si_code = SIGTRAP | event << 8.
+    fields = {"code": known[info.code - 1] if 0 < info.code <= len(known) else str(info.code)}
+    if name in FAULTS:
+        fields["addr"] = names.plain(info.addr)
+    return fields
+
+
+def _report(event: Told) -> list[Line]:
+    report = event.report
+    names = _Names(event.own, event.pids)
+    lines = [_frame(report, frame, names) for frame in report.frames]
+    if report.overflow:
+        lines.append(Line(report.head, ("overflow",), {"more": str(report.overflow)}))
+    if report.landed:
+        regs = report.out
+        fields = {
+            "ax": names.result(regs["ax"]),
+            "cs": f"{regs['cs']:x}",
+            "ss": f"{regs['ss']:x}",
+            "flags": abi.flags(regs["flags"]),
+            "regs": _landed(regs, names),
+        }
+        lines.append(Line(report.head, ("landed",), fields))
+    if report.results:
+        fields = {name: names.result(word) for name, word in report.results}
+        lines.append(Line(report.head, ("result",), fields))
+    if report.ending:
+        lines.append(Line(report.head, tuple(report.ending.split()), {}))
+    return lines
+
+
+def _landed(regs: Mapping[str, int], names: _Names) -> str:
+    """Registers at the site's end: SYSCALL leaves ip in cx and flags in r11."""
+    shown = dict(regs)
+    place = program.place(regs["cx"])
+    shown["ip"] = regs["cx"] if place else 0
+    return names.changed(shown, (*GENERAL, "ds", "es", "fs", "gs"))
+
+
+def _frame(report: Report, frame: Frame, names: _Names) -> Line:
+    info = Siginfo(frame.signo, frame.code, frame.addr, 0)
+    fields = _siginfo(info, names)
+    if frame.code > 0 and signal.Signals(frame.signo).name in FAULTS:
+        fields |= {"trap": str(frame.trapno), "err": f"{frame.err:#x}"}
+        if frame.trapno == 14:
+            fields["cr2"] = names.plain(frame.cr2)
+    fields |= _core(frame.regs, names, orig=False)
+    fields["regs"] = names.changed(frame.regs, GENERAL)
+    return Line(report.head, ("signal", signal_name(frame.signo)), fields)

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One ptrace stop, read through every view in one C call, and once more by python-ptrace."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from conformance._native import ffi, lib
+from conformance.abi import ARGUMENTS, REGISTERS, WORD, error_name, signed
+from conformance.errors import HarnessError
+from conformance.tracing import requests
+
+EVENTS: Final = {1: "FORK", 2: "VFORK", 3: "CLONE", 4: "EXEC", 5: "VFORK_DONE", 6: "EXIT",
+                 7: "SECCOMP", 128: "STOP"}  # fmt: skip
+SYSCALL_STOP: Final = signal.SIGTRAP | 0x80
+AUDIT_ARCH_X86_64: Final = 0xC000003E
+FAULTS: Final = frozenset({"SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGTRAP"})
+DEBUG_REGISTERS: Final = 106
+"""Word of struct user at which u_debugreg begins (offset 848)."""
+
+OPS: Final = {0: "NONE", 1: "ENTRY", 2: "EXIT", 3: "SECCOMP"}
+
+
+class Missed(Exception):
+    """No answer before the deadline."""
+
+
+class ReadersDiffer(HarnessError):
+    """The C side and python-ptrace read different registers at one stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Siginfo:
+    """The part of siginfo that every signal has, and the sender or address behind it."""
+
+    signo: int
+    code: int
+    addr: int
+    pid: int
+
+    @classmethod
+    def parse(cls, raw: bytes) -> Siginfo:
+        signo, _, code = struct.unpack_from("=iii", raw)
+        (addr,) = struct.unpack_from("=Q", raw, 16)
+        (pid,) = struct.unpack_from("=i", raw, 16)
+        return cls(signo, code, addr, pid)
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """What stopped a task, and its registers; or how it ended.
+
+    ``regs`` are those of PTRACE_GETREGS as unsigned 64 bits; ``differs`` names, by view, what
+    another view says instead. ``count`` equal stops in a row may be kept as one.
+    """
+
+    who: str
+    pid: int
+    kind: str
+    status: int
+    regs: Mapping[str, int] = field(default_factory=dict)
+    differs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    siginfo: Siginfo | None = None
+    message: int = 0
+    debug: tuple[int, ...] = ()
+    op: str = "NONE"
+    count: int = 1
+    shown: tuple[str, ...] = ()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the task is gone."""
+        return self.kind.startswith(("exited", "killed"))
+
+    @property
+    def signo(self) -> int:
+        """The signal of a signal-delivery-stop, to resume with; otherwise 0."""
+        return (self.status >> 8) & 0x7F if self.kind.startswith("signal") else 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Write the stop as the record keeps it: nothing symbolic."""
+        data: dict[str, Any] = {
+            "who": self.who, "kind": self.kind, "status": self.status, "count": self.count,
+        }  # fmt: skip
+        if not self.ended:
+            data["regs"] = {name: hex(value) for name, value in self.regs.items()}
+            data["differs"] = {view: dict(values) for view, values in self.differs.items()}
+            data["message"] = self.message
+            data["debug"] = [hex(word) for word in self.debug]
+            data["info"] = {"op": self.op}
+        if self.siginfo:
+            data["siginfo"] = {
+                "signo": self.siginfo.signo, "code": self.siginfo.code,
+                "addr": hex(self.siginfo.addr),
+            }  # fmt: skip
+        return data
+
+
+def signal_name(signo: int) -> str:
+    """Name a signal: ``SIGUSR1``, ``SIGRT3``."""
+    try:
+        return signal.Signals(signo).name
+    except ValueError:
+        return f"SIGRT{signo - 32}"
+
+
+def take(pid: int, request: int = 0, signo: int = 0) -> bytes:
+    """Resume (unless 0), wait for the task's next stop or end, and read it: one C call.
+
+    Returns struct origax_stop as bytes.
+
+    :raises Missed: the deadline passed first
+    :raises OSError: the kernel refused the request or the wait
+    """
+    stop = ffi.new("struct origax_stop *")
+    result = lib.origax_take(pid, request, signo, stop)
+    while result == -errno.EINTR:
+        result = lib.origax_take(pid, 0, 0, stop)
+    if result == -errno.ETIME:
+        raise Missed(pid)
+    if result < 0:
+        raise OSError(-result, os.strerror(-result))
+    return bytes(ffi.buffer(stop))
+
+
+_HEAD: Final = struct.Struct("=10i")
+_REGS: Final = struct.Struct("=27Q")
+_USER: Final = struct.Struct("=114Q")
+_INFO: Final = struct.Struct("=B3xIQQ7Q")
+_REGS_AT, _REGSET_AT, _USER_AT, _INFO_AT, _SIGINFO_AT, _MESSAGE_AT = (
+    int(ffi.offsetof("struct origax_stop", name))
+    for name in ("regs", "regset", "user", "info", "siginfo", "message")
+)
+
+
+def second_reader(raw: bytes, pid: int) -> None:
+    """Read the same stop by python-ptrace's binding, and compare.
+
+    :raises ReadersDiffer: the two disagree, so neither can be trusted
+    """
+    theirs = requests.getregs(pid)
+    ours = raw[_REGS_AT : _REGS_AT + _REGS.size]
+    if theirs != ours:
+        pairs = zip(REGISTERS, _REGS.unpack(ours), _REGS.unpack(theirs), strict=True)
+        names = [f"{name} {a:#x} != {b:#x}" for name, a, b in pairs if a != b]
+        raise ReadersDiffer(
+            f"two readers of one stop disagree: {', '.join(names)}",
+            f"PTRACE_GETREGS of pid {pid}, read in C and by python-ptrace",
+            "report this: the harness is at fault, or the kernel changes registers of a stopped task",
+        )
+
+
+def decode(raw: bytes, pid: int, who: str) -> Stop:
+    """Take the bytes of one stop apart, and compare its views."""
+    _, status, *errors_and_sizes = _HEAD.unpack_from(raw)
+    if os.WIFEXITED(status):
+        return Stop(who, pid, f"exited {os.WEXITSTATUS(status)}", status)
+    if os.WIFSIGNALED(status):
+        return Stop(who, pid, f"killed {signal_name(os.WTERMSIG(status))}", status)
+    errors = dict(zip(_ERRORS, errors_and_sizes, strict=False))
+    regs = _REGS.unpack_from(raw, _REGS_AT)
+    named = dict(zip(REGISTERS, regs, strict=True))
+    (message,) = struct.unpack_from("=Q", raw, _MESSAGE_AT)
+    op, arch, ip, sp, *rest = _INFO.unpack_from(raw, _INFO_AT)
+    kind = _kind(status, op, message)
+    user = _USER.unpack_from(raw, _USER_AT)
+    differs: dict[str, dict[str, str]] = {
+        "regset": _compare(regs, _REGS.unpack_from(raw, _REGSET_AT)),
+        "user": _compare(regs, user[:27]),
+        "info": {} if errors["info"] else _compare_info(kind, named, (op, arch, ip, sp, rest)),
+    }
+    if kind.startswith("syscall") and message != {"syscall-enter": 1, "syscall-exit": 2}[kind]:
+        differs["message"] = {"value": str(message)}
+    regset_size = errors_and_sizes[6]
+    if regset_size != _REGS.size:
+        differs["regset"] = {"size": str(regset_size)}
+    for view, code in errors.items():
+        if code and not (view == "siginfo" and code == errno.EINVAL):
+            differs[view] = {"error": error_name(code) or str(code)}
+    return Stop(
+        who, pid, kind, status, named, {k: v for k, v in differs.items() if v},
+        None if errors["siginfo"] else Siginfo.parse(raw[_SIGINFO_AT:_MESSAGE_AT]),
+        message, user[DEBUG_REGISTERS:], OPS.get(op, str(op)),
+    )  # fmt: skip
+
+
+_ERRORS: Final = ("regs", "regset", "user", "info", "siginfo", "message")
+
+
+def _kind(status: int, op: int, message: int) -> str:
+    signo = os.WSTOPSIG(status)
+    event = status >> 16
+    if event == 128 and signo != signal.SIGTRAP:
+        return f"group {signal_name(signo)}"
+    if event:
+        return f"event {EVENTS.get(event, event)}"
+    if signo == SYSCALL_STOP:
+        # Linux 5.3 and later say which in two ways; they are compared as views.
+        return "syscall-enter" if (op or message) == 1 else "syscall-exit"
+    return f"signal {signal_name(signo)}"
+
+
+def _compare(ours: tuple[int, ...], theirs: tuple[int, ...]) -> dict[str, str]:
+    if ours == theirs:
+        return {}
+    return {
+        name: hex(b) for name, a, b in zip(REGISTERS, ours, theirs, strict=True) if a != b
+    }
+
+
+def _compare_info(
+    kind: str, regs: Mapping[str, int], info: tuple[int, int, int, int, list[int]]
+) -> dict[str, str]:
+    """Compare PTRACE_GET_SYSCALL_INFO with the registers (kernel/ptrace.c)."""
+    op, arch, ip, sp, rest = info
+    expected_op = {"syscall-enter": 1, "syscall-exit": 2, "event SECCOMP": 3}.get(kind, 0)
+    wanted = {"op": expected_op, "arch": AUDIT_ARCH_X86_64, "ip": regs["ip"], "sp": regs["sp"]}
+    seen = {"op": op, "arch": arch, "ip": ip, "sp": sp}
+    if op in (1, 3):
+        nr = regs["orig_ax"] & 0xFFFFFFFF
+        wanted["nr"] = (nr - (1 << 32) if nr >> 31 else nr) & WORD
+        wanted |= {name: regs[name] for name in ARGUMENTS}
+        seen |= dict(zip(("nr", *ARGUMENTS), rest, strict=True))
+    elif op == 2:
+        wanted |= {"rval": regs["ax"], "is_error": int(-4096 < signed(regs["ax"]) < 0)}
+        seen |= {"rval": rest[0], "is_error": rest[1] & 0xFF}
+    return {name: hex(seen[name]) for name in wanted if seen[name] != wanted[name]}

@@ -1,0 +1,327 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Life and death of tracees, and the trace that a case makes of them."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from conformance._native import lib
+from conformance.abi import REGISTERS, WORD
+from conformance.cases import Probe
+from conformance.errors import HarnessError
+from conformance.tracing import program, requests, snapshot
+from conformance.tracing.program import Report
+from conformance.tracing.snapshot import Missed, Stop
+
+POLL: Final = 0.0002
+"""Seconds between two looks at a program that is about to block."""
+
+CLEANUP: Final = 2000
+"""Milliseconds that a killed task may take to go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """Begins the part of a transcript that belongs to one launch."""
+
+    fields: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Poke:
+    """What the tracer wrote."""
+
+    who: str
+    what: Mapping[str, int | str]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A stop, in the context that makes it readable: own registers, and pids by name."""
+
+    stop: Stop
+    own: Mapping[str, int]
+    pids: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A program's own report, in its context."""
+
+    report: Report
+    own: Mapping[str, int]
+    pids: Mapping[int, str]
+
+
+Event = Heading | Poke | Seen | Told
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user asked of a run that cases must know."""
+
+    frames: int = 200
+    timeout: float = 10.0
+
+
+class Task:
+    """One task under trace. Every wait is for this task alone."""
+
+    def __init__(self, trace: Trace, pid: int, who: str) -> None:
+        self.trace = trace
+        self.pid = pid
+        self.who = who
+
+    def take(self, request: int = 0, signo: int = 0, show: tuple[str, ...] = ()) -> Stop:
+        """Resume with a request (none if 0), wait, and add the stop to the transcript.
+
+        :param show: further fields of the stop to put into the transcript: ``dr6``, ``dr7``, ...
+        """
+        stop = self.look(request, signo)
+        self.trace.add_stop(replace(stop, shown=show))
+        return stop
+
+    def look(self, request: int = 0, signo: int = 0) -> Stop:
+        """Like :meth:`take`, but leave the stop out of the transcript."""
+        raw = snapshot.take(self.pid, request, signo)
+        stop = snapshot.decode(raw, self.pid, self.who)
+        if stop.ended:
+            self.trace.bury(self.pid)
+        else:
+            self.trace.settle(self.pid, raw)
+        return stop
+
+    def syscall(self, signo: int = 0) -> Stop:
+        """PTRACE_SYSCALL: on to the next syscall-enter-stop or syscall-exit-stop."""
+        return self.take(requests.SYSCALL, signo)
+
+    def cont(self, signo: int = 0) -> Stop:
+        """PTRACE_CONT: on to the next signal or event."""
+        return self.take(requests.CONT, signo)
+
+    def step(self, signo: int = 0, show: tuple[str, ...] = ()) -> Stop:
+        """PTRACE_SINGLESTEP."""
+        return self.take(requests.SINGLESTEP, signo, show)
+
+    def resume(self, request: int = requests.CONT, signo: int = 0) -> None:
+        """Resume without waiting: something else has to happen before the next stop."""
+        requests.binding.ptrace(request, self.pid, 0, signo)
+
+    def interrupt(self) -> Stop:
+        """PTRACE_INTERRUPT a running task, and take the stop."""
+        requests.interrupt(self.pid)
+        return self.take()
+
+    def poke(self, **registers: int) -> None:
+        """Write registers by PTRACE_POKEUSER, in the order given; told in the transcript."""
+        for name, word in registers.items():
+            requests.pokeuser(self.pid, REGISTERS.index(name) * 8, word & WORD)
+        self.trace.events.append(Poke(self.who, registers))
+
+    def finish(self) -> Stop:
+        """PTRACE_CONT until the task is gone, keeping every stop on the way."""
+        stop = self.cont()
+        while not stop.ended:
+            stop = self.cont(stop.signo)
+        return stop
+
+    def kill(self) -> Stop:
+        """SIGKILL, and wait for the end."""
+        os.kill(self.pid, signal.SIGKILL)
+        stop = self.take()
+        while not stop.ended:
+            stop = self.cont()
+        return stop
+
+    def until_ready(self) -> None:
+        """Wait until the program says that it is at its site.
+
+        :raises Missed: it did not before the deadline
+        """
+        self.trace.wait_for(lambda: bool(program.board().ready))
+
+    def until_asleep(self) -> None:
+        """Wait until the program sleeps in the system call of its site."""
+        self.until_ready()
+        self.trace.wait_for(lambda: self.state() in "SD" and bool(program.board().ready))
+
+    def state(self) -> str:
+        """The task's state letter, from /proc/PID/stat; ``X`` when it is gone."""
+        try:
+            return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return "X"
+
+    def signal(self, signo: int) -> None:
+        """Send a signal to this task alone (tgkill)."""
+        signal_task(self.trace.leader, self.pid, signo)
+
+
+def signal_task(leader: int, tid: int, signo: int) -> None:
+    """tgkill(2): to one task of a thread group."""
+    if lib.origax_tgkill(leader, tid, signo):
+        raise ProcessLookupError(tid)
+
+
+class Trace:
+    """What one case does and sees: programs launched, and events in their order.
+
+    One tracer thread; tracer and tracees on one CPU unless a probe asks for two.
+    """
+
+    def __init__(self, options: Options, cpus: tuple[int, ...]) -> None:
+        self.options = options
+        self.cpu = cpus[0]
+        self.cpus = cpus
+        self.events: list[Event] = []
+        self.measured: dict[str, int | float | str] = {}
+        self.pids: dict[int, str] = {os.getpid(): "$tracer"}
+        self.own: Mapping[str, int] = {}
+        self.leader = 0
+        self.sites: set[str] = set()
+        self._deadline = time.monotonic() + options.timeout
+        self._alive: set[int] = set()
+
+    # --- what a case calls ---
+
+    def heading(self, **fields: object) -> None:
+        """Begin the part of one launch: ``run  ax=-513 handler=SA_RESTART``."""
+        self.events.append(Heading({name: str(text) for name, text in fields.items()}))
+
+    @contextlib.contextmanager
+    def launch(self, probe: Probe, options: int = requests.O_BASE) -> Iterator[Task]:
+        """Launch a program, seize it, and bring it to its gate; kill it at the end.
+
+        The gate is a signal-delivery-stop by SIGSTOP: resume from it with no signal, and the
+        program's next kernel entry is its site's.
+        """
+        task = self._spawn(probe, traced=True)
+        try:
+            requests.seize(task.pid, options)
+        except requests.PtraceError as error:
+            raise refused(error.errno or 0) from None
+        program.board().attached = 1
+        gate = task.look()
+        if gate.kind != "signal SIGSTOP":
+            self._report(probe, task, "probe")
+            raise HarnessError(
+                f"a program stopped by {gate.kind} before its gate", f"site {probe.site}",
+                "see whether something else signals or traces this user's processes",
+            )  # fmt: skip
+        self.own = program.own()
+        yield task
+        self._report(probe, task, "probe")
+
+    def control(
+        self, probe: Probe, stimulus: Callable[[Task], None] | None = None, ends: bool = True
+    ) -> None:
+        """Run the same program with nobody tracing; its report joins the transcript.
+
+        :param stimulus: what the tracer's side did besides tracing, done here as well
+        :param ends: wait for its end; otherwise kill it after the stimulus
+        """
+        task = self._spawn(probe, traced=False)
+        ending = None
+        if stimulus:
+            stimulus(task)
+        if ends:
+            ending = task.look().kind
+        self.own = program.own()
+        self._report(probe, task, "control", ending)
+
+    def child(self, pid: int, who: str) -> Task:
+        """Take over a task that the kernel attached by itself (fork, vfork, clone)."""
+        self.pids[pid] = f"${who}"
+        self._alive.add(pid)
+        return Task(self, pid, who)
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        """Poll until a condition on the program holds.
+
+        :raises Missed: it did not before the deadline
+        """
+        while not condition():
+            if time.monotonic() > self._deadline:
+                raise Missed
+            time.sleep(POLL)
+
+    # --- what tasks call ---
+
+    def add_stop(self, stop: Stop) -> None:
+        """Add a stop to the events."""
+        self.events.append(Seen(stop, self.own, dict(self.pids)))
+
+    def settle(self, pid: int, raw: bytes) -> None:
+        """Read a stop a second time, by python-ptrace."""
+        try:
+            snapshot.second_reader(raw, pid)
+        except requests.PtraceError as error:
+            if error.errno != errno.ESRCH:  # else it was killed in between
+                raise
+
+    def bury(self, pid: int) -> None:
+        """Know that a task has gone and was reaped."""
+        self._alive.discard(pid)
+
+    # --- life and death ---
+
+    def _spawn(self, probe: Probe, traced: bool) -> Task:
+        cpu = self.cpus[1] if probe.other_cpu else self.cpu
+        pid = program.launch(probe, cpu, traced)
+        self.sites.add(probe.site)
+        self._alive.add(pid)
+        self.leader = pid
+        self.pids[pid] = "$pid"
+        return Task(self, pid, "tracee")
+
+    def _report(self, probe: Probe, task: Task, head: str, ending: str | None = None) -> None:
+        self._end()
+        told = program.report(probe, head, ending)
+        self.events.append(Told(told, self.own, dict(self.pids)))
+        self.pids = {os.getpid(): "$tracer"}
+
+    def _end(self) -> None:
+        """Kill and reap every task of this case; some may be traced, some not."""
+        if self.leader:
+            program.kill_group(self.leader)
+        for pid in self._alive:
+            program.kill(pid)
+        for pid in self._alive:
+            with contextlib.suppress(OSError):
+                while not snapshot.decode(snapshot.take(pid), pid, "").ended:
+                    with contextlib.suppress(requests.PtraceError):
+                        requests.binding.ptrace_cont(pid)
+        self._alive.clear()
+        self.leader = 0
+
+    def __enter__(self) -> Trace:
+        self._affinity = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {self.cpu})
+        lib.origax_deadline(int(self.options.timeout * 1000))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        lib.origax_deadline(CLEANUP)
+        try:
+            self._end()
+        finally:
+            lib.origax_deadline(0)
+            os.sched_setaffinity(0, self._affinity)
+
+
+def refused(code: int) -> HarnessError:
+    """The error for a kernel that does not let us trace."""
+    return HarnessError(
+        f"no permission to trace: PTRACE_SEIZE: {os.strerror(code)}",
+        "a program that this process launched itself",
+        "see /proc/sys/kernel/yama/ptrace_scope (below 3, or below 2 without CAP_SYS_PTRACE), "
+        "and any seccomp filter or container around this process",
+    )

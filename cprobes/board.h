@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The board: one shared mapping on which the tracer pins what a program is to
+ * do, and the program what it saw. Also the calls of the C side. This file is
+ * read by the compiler and by cffi alike: declarations only, no directives.
+ */
+
+/* The kernel's user_regs_struct (arch/x86/include/asm/user_64.h). */
+struct origax_regs {
+	uint64_t r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si,
+		 di, orig_ax, ip, cs, flags, sp, ss, fs_base, gs_base, ds, es,
+		 fs, gs;
+};
+
+/* What a signal handler was given: siginfo and ucontext, by value. */
+struct origax_frame {
+	int32_t signo, code;
+	uint64_t addr;			/* si_addr, or pid where that applies */
+	int32_t sysno;			/* SIGSYS: si_syscall */
+	uint32_t arch;			/* SIGSYS: si_arch */
+	struct origax_regs regs;	/* of sigcontext; orig_ax is not there */
+	uint64_t trapno, err, cr2, oldmask, uc_flags, mask;
+	uint64_t handler_sp;		/* at the handler's first instruction */
+};
+
+struct origax_board {
+	/* Pinned by the tracer before the launch. */
+	struct origax_regs in_;		/* registers at the site */
+	uint64_t ready;			/* by the program: they are loaded */
+	uint32_t attached;		/* by the tracer: it has seized */
+	uint64_t arg[16];		/* for the setup, by its documentation */
+	int32_t handler_signo[8];	/* 0 ends the list */
+	uint64_t handler_flags[8];	/* SA_ flags; SIG_IGN where ignore */
+	uint32_t handler_ignore[8];
+	uint64_t blocked;		/* signal mask at the site */
+	uint32_t traced;		/* stop at the gate, for the tracer */
+	uint32_t cpu;			/* CPU to run on */
+	uint32_t set_ax;		/* handlers return with ax = new_ax */
+	uint64_t new_ax;
+	uint32_t skip;			/* handlers return to the site's end */
+	uint32_t quit_after;		/* exit at this many frames; 0: never */
+	/* Pinned by the program. */
+	uint32_t landed;		/* came out of the site's end */
+	uint32_t failed;		/* the setup could not; errno */
+	uint32_t frames;		/* signals handled, kept up to 16 */
+	struct origax_regs out;		/* registers at the site's end */
+	uint64_t result[16];		/* by the setup's documentation */
+	struct origax_frame frame[16];
+};
+
+/* A named place in probe code. Sites are entered; other labels lie within. */
+struct origax_label {
+	const char *name;
+	const uint8_t *start, *end;
+	uint64_t is_site;
+};
+
+/* A preparation that some programs need before their site. */
+struct origax_setup {
+	const char *name;
+	int (*prepare)(struct origax_board *board);
+};
+
+/* One stop, through every view; each err_ is an errno, or 0. */
+struct origax_stop {
+	int32_t pid, status;
+	int32_t err_regs, err_regset, err_user, err_info, err_siginfo,
+		err_message;
+	uint32_t regset_size, info_size;
+	struct origax_regs regs;	/* PTRACE_GETREGS */
+	struct origax_regs regset;	/* PTRACE_GETREGSET NT_PRSTATUS */
+	uint64_t user[114];		/* PTRACE_PEEKUSER, struct user */
+	uint64_t info[12];		/* PTRACE_GET_SYSCALL_INFO */
+	uint8_t siginfo[128];		/* PTRACE_GETSIGINFO */
+	uint64_t message;		/* PTRACE_GETEVENTMSG */
+};
+
+struct origax_board *origax_board(void);
+const struct origax_label *origax_labels(uint32_t *count);
+const struct origax_setup *origax_setups(uint32_t *count);
+uint64_t origax_stack(uint32_t which, uint32_t *size);
+int origax_launch(uint32_t label, int setup);
+int origax_take(int pid, long request, long signo, struct origax_stop *stop);
+int origax_read(int pid, int status, struct origax_stop *stop);
+int origax_deadline(uint32_t milliseconds);
+int origax_tgkill(int tgid, int tid, int signo);
+int origax_die_with_parent(int parent);
+void origax_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]);

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Preparations that several families share. */
+#include "probe.h"
+
+/*
+ * A pipe whose write end the program keeps: reading it blocks. The site gets
+ * di = the read end, si = a buffer, dx = 1; result[0], result[1] = both ends.
+ */
+SETUP(pipe)
+{
+	static uint8_t buffer[16];
+	int ends[2];
+	long error = sys(SYS_pipe2, (long)ends, 0, 0, 0);
+
+	if (error)
+		return -error;
+	board->result[0] = ends[0];
+	board->result[1] = ends[1];
+	board->in_.di = ends[0];
+	board->in_.si = (uint64_t)buffer;
+	board->in_.dx = 1;
+	return 0;
+}
