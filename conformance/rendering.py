@@ -118,7 +118,8 @@ def _poke(event: Poke) -> Line:
         elif name == "flags":
             fields[name] = abi.flags(word)
         else:
-            fields[name] = program.place(word & abi.WORD) or abi.result(word & abi.WORD)
+            write = abi.result if name == "ax" else abi.number
+            fields[name] = program.place(word & abi.WORD) or write(word & abi.WORD)
     return Line("poke", _who(event.who), fields)
 
 

@@ -85,4 +85,5 @@ int origax_read(int pid, int status, struct origax_stop *stop);
 int origax_deadline(uint32_t milliseconds);
 int origax_tgkill(int tgid, int tid, int signo);
 int origax_die_with_parent(int parent);
+int origax_subreaper(void);
 void origax_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]);

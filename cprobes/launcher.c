@@ -164,6 +164,10 @@ __asm__(".pushsection .text.origax, \"ax\", @progbits\n"
 	"subq $8, %rsp\n"
 	"call origax_record\n"
 	"addq $8, %rsp\n"
+	/* What C left in registers would be another build's tomorrow. */
+	LOAD("rcx", CX) LOAD("rdx", DX) LOAD("rsi", SI) LOAD("rdi", DI)
+	LOAD("r8", R8) LOAD("r9", R9) LOAD("r10", R10) LOAD("r11", R11)
+	"pushq $0x202\npopfq\n"
 	"ret\n79:\n"
 	".hidden origax_restorer\n.globl origax_restorer\n"
 	LABEL_ENTRY("restorer", 0)
@@ -171,7 +175,22 @@ __asm__(".pushsection .text.origax, \"ax\", @progbits\n"
 	"movl $15, %eax\n"
 	"syscall\n79:\n"
 	"ud2\n"
+	/* The end of every program: exit_group(0), registers as at the site. */
+	".hidden origax_leave\n.globl origax_leave\n"
+	LABEL_ENTRY("leave", 0)
+	"78: origax_leave:\n"
+	LOAD("r15", R15) LOAD("r14", R14) LOAD("r13", R13) LOAD("r12", R12)
+	LOAD("rbp", BP) LOAD("rbx", BX) LOAD("r11", R11) LOAD("r10", R10)
+	LOAD("r9", R9) LOAD("r8", R8) LOAD("rcx", CX) LOAD("rdx", DX)
+	LOAD("rsi", SI) LOAD("rsp", SP)
+	"pushq $0x202\npopfq\n"
+	"movl $0, %edi\n"
+	"movl $231, %eax\n"
+	"syscall\n79:\n"
+	"ud2\n"
 	".popsection\n");
+
+extern void origax_leave(void) __attribute__((visibility("hidden"), noreturn));
 
 static void quit(int code)
 {
@@ -221,7 +240,7 @@ void origax_record(int signo, siginfo_t *info, void *context, uint64_t sp)
 	}
 	__atomic_store_n(&board->frames, n + 1, __ATOMIC_RELEASE);
 	if (board->quit_after && n + 1 >= board->quit_after)
-		quit(0);
+		origax_leave();
 	if (board->set_ax)
 		g[REG_RAX] = board->new_ax;
 	if (board->skip)
@@ -301,7 +320,7 @@ static void program(const struct origax_label *site,
 	origax_enter(site->start);
 	board->out = origax_out;
 	__atomic_store_n(&board->landed, board->landed + 1, __ATOMIC_RELEASE);
-	quit(0);
+	origax_leave();
 }
 
 /*
@@ -333,6 +352,12 @@ int origax_die_with_parent(int parent)
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
 		return -errno;
 	return getppid() == parent ? 0 : -ESRCH;
+}
+
+/* Become the parent of every orphan among one's descendants. */
+int origax_subreaper(void)
+{
+	return prctl(PR_SET_CHILD_SUBREAPER, 1) ? -errno : 0;
 }
 
 void origax_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])

@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The runner: plans cases, has workers trace them, judges what they saw."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import fnmatch
+import json
+import os
+import selectors
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final
+
+from conformance import expectation
+from conformance.cases import Case
+from conformance.errors import HarnessError, UsageError
+from conformance.expectation import Expectation, KnownIssue
+from conformance.facts import Environment, Fact
+from conformance.record import (
+    CaseRecord,
+    DifferenceRecord,
+    OptionsRecord,
+    TranscriptRecord,
+)
+from conformance.strays import sweep
+from conformance.transcript import parse
+
+GRACE: Final = 5.0
+"""Seconds that a worker has beyond its case's own deadlines before it is killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A case, what is expected of it here, and why it cannot run (empty: it can)."""
+
+    case: Case
+    expectation: Expectation | None
+    missing: str
+
+
+def select(cases: Sequence[Case], patterns: Sequence[str]) -> tuple[Case, ...]:
+    """Choose cases by id, family, or shell pattern; all of them without one.
+
+    :raises UsageError: a pattern fits no case
+    """
+    for pattern in patterns:
+        if not any(_fits(case, pattern) for case in cases):
+            names = [case.id for case in cases] + [case.family for case in cases]
+            near = difflib.get_close_matches(pattern, names, 3)
+            hint = f"; near it: {', '.join(dict.fromkeys(near))}" if near else ""
+            raise UsageError(
+                "no case has that name", pattern, f"see `origax list` for the names{hint}"
+            )
+    return tuple(
+        case for case in cases if not patterns or any(_fits(case, p) for p in patterns)
+    )
+
+
+def _fits(case: Case, pattern: str) -> bool:
+    return case.family == pattern or fnmatch.fnmatchcase(case.id, pattern)
+
+
+def plan(
+    cases: Sequence[Case], environment: Environment, vocabulary: Mapping[str, Fact],
+    expected: Path,
+) -> tuple[Planned, ...]:  # fmt: skip
+    """Read what is expected of each case, and see what it needs and the machine lacks.
+
+    :raises UsageError: an expectation file is wrong
+    """
+    return tuple(
+        Planned(
+            case, expectation.find(expected, case.id, vocabulary),
+            missing(case, environment, vocabulary),
+        )
+        for case in cases
+    )  # fmt: skip
+
+
+def missing(case: Case, environment: Environment, vocabulary: Mapping[str, Fact]) -> str:
+    """Say which need of a case is not met here, and what would meet it."""
+    lacking = [need for need in case.needs if not environment.facts[need]]
+    return "; ".join(f"needs {need}: {vocabulary[need].lack}" for need in lacking)
+
+
+def judge(
+    planned: Planned, answer: Mapping[str, Any], environment: Environment,
+    known: Sequence[KnownIssue],
+) -> CaseRecord:  # fmt: skip
+    """Turn what a worker answered into a case's record."""
+    transcripts = tuple(
+        TranscriptRecord(t["count"], tuple(t["lines"]), tuple(t["stops"]))
+        for t in answer["transcripts"]
+    )
+    if answer["verdict"]:
+        verdict = expectation.Judgement(answer["verdict"], reason=answer["reason"])
+    elif len(transcripts) > 1:
+        counts = " and ".join(str(t.count) for t in transcripts)
+        reason = f"{answer['repeats']} repeats gave {len(transcripts)} transcripts ({counts} times)"
+        verdict = expectation.Judgement("UNSTABLE", reason=reason)
+    else:
+        verdict = expectation.judge(
+            planned.expectation, environment.facts, parse("\n".join(transcripts[0].lines)),
+            expectation.known_here(known, planned.case.id, environment.facts),
+        )  # fmt: skip
+    return _case_record(planned, verdict, answer, transcripts)
+
+
+def _case_record(
+    planned: Planned, verdict: expectation.Judgement, answer: Mapping[str, Any],
+    transcripts: tuple[TranscriptRecord, ...],
+) -> CaseRecord:  # fmt: skip
+    case, wanted = planned.case, planned.expectation
+    return CaseRecord(
+        id=case.id, abi=case.abi, door=case.door, verdict=verdict.verdict, reason=verdict.reason,
+        variant=verdict.variant, weak=verdict.weak, repeats=answer["repeats"],
+        transcripts=transcripts,
+        differences=tuple(
+            DifferenceRecord(d.line, d.expected, d.observed, d.fields, d.change)
+            for d in verdict.differences
+        ),
+        broken=verdict.broken, breaks=wanted.breaks if wanted else (),
+        source=wanted.source if wanted else (), probes=answer["probes"],
+        measured=answer["measured"], duration=answer["duration"],
+    )  # fmt: skip
+
+
+def _untraced(verdict: str, reason: str, duration: float = 0.0) -> dict[str, Any]:
+    """An answer in the place of a worker's, for a case that was not traced."""
+    return {"verdict": verdict, "reason": reason, "repeats": 0, "transcripts": [],
+            "measured": {}, "probes": {}, "duration": duration}  # fmt: skip
+
+
+class _Worker:
+    """One worker process and the case that it has."""
+
+    def __init__(self, cpus: Sequence[int]) -> None:
+        command = [sys.executable, "-m", "conformance.worker", str(os.getpid()), *map(str, cpus)]
+        try:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            )  # fmt: skip
+        except OSError as error:
+            raise HarnessError(
+                f"a worker could not be started: {error.strerror}", " ".join(command),
+                "raise RLIMIT_NPROC or free memory",
+            ) from None  # fmt: skip
+        self.planned: Planned | None = None
+        self.begun = 0.0
+        self.buffer = b""
+
+    def give(self, planned: Planned, options: OptionsRecord) -> None:
+        self.planned = planned
+        self.begun = time.monotonic()
+        self.deadline = self.begun + options.timeout * options.repeat + GRACE
+        request = {"id": planned.case.id, "repeat": options.repeat, "frames": options.frames,
+                   "timeout": options.timeout}  # fmt: skip
+        stream = self._stream(self.process.stdin)
+        with contextlib.suppress(BrokenPipeError):  # it died: its end of output says so
+            stream.write(json.dumps(request).encode() + b"\n")
+            stream.flush()
+
+    def answer(self) -> dict[str, Any] | None:
+        """Read what has come; the answer, once it is whole."""
+        chunk = os.read(self.fileno(), 1 << 20)
+        if not chunk:
+            code = self.process.wait()
+            return _untraced("ERROR", f"the worker died ({_how(code)})", self.spent())
+        self.buffer += chunk
+        if not self.buffer.endswith(b"\n"):
+            return None
+        line, self.buffer = self.buffer, b""
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def spent(self) -> float:
+        return round(time.monotonic() - self.begun, 6)
+
+    def fileno(self) -> int:
+        return self._stream(self.process.stdout).fileno()
+
+    def close(self) -> None:
+        """Kill it: its tracees go with it."""
+        self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout):
+            with contextlib.suppress(OSError):
+                self._stream(stream).close()
+
+    @staticmethod
+    def _stream(stream: IO[bytes] | None) -> IO[bytes]:
+        if stream is None:
+            raise HarnessError("a worker has no pipe", "subprocess", "report this")
+        return stream
+
+
+def _how(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+class Runner:
+    """Runs planned cases in worker processes; a context manager, so that none is left."""
+
+    def __init__(
+        self, environment: Environment, known: Sequence[KnownIssue], options: OptionsRecord
+    ) -> None:
+        self.environment = environment
+        self.known = known
+        self.options = options
+        self._workers: list[_Worker] = []
+        self._cpus = sorted(os.sched_getaffinity(0))
+        self._started = 0
+
+    def __enter__(self) -> Runner:
+        from conformance._native import lib
+
+        lib.origax_subreaper()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers:
+            worker.close()
+        self._workers.clear()
+        sweep()
+
+    def run(
+        self, planned: Sequence[Planned], begins: Callable[[Case], None] = lambda case: None
+    ) -> Iterator[CaseRecord]:
+        """Trace and judge cases, giving each as it is done."""
+        waiting = []
+        for item in planned:
+            if item.missing:
+                skipped = _untraced("SKIP", item.missing)
+                yield judge(item, skipped, self.environment, self.known)
+            else:
+                waiting.append(item)
+        with selectors.DefaultSelector() as selector:
+            while waiting or selector.get_map():
+                self._hand_out(waiting, selector, begins)
+                for worker, answer in self._collect(selector):
+                    item, worker.planned = worker.planned, None
+                    if item is not None:
+                        yield judge(item, answer, self.environment, self.known)
+
+    def _hand_out(
+        self, waiting: list[Planned], selector: selectors.BaseSelector,
+        begins: Callable[[Case], None],
+    ) -> None:  # fmt: skip
+        while waiting and len(selector.get_map()) < self.options.jobs:
+            busy = {w.planned.case.group for w in self._workers if w.planned} - {None}
+            item = next((w for w in waiting if w.case.group not in busy), None)
+            if item is None:
+                return
+            waiting.remove(item)
+            worker = self._idle_worker()
+            begins(item.case)
+            worker.give(item, self.options)
+            selector.register(worker, selectors.EVENT_READ)
+
+    def _idle_worker(self) -> _Worker:
+        for worker in self._workers:
+            if worker.planned is None:
+                return worker
+        turn = self._started % len(self._cpus)
+        worker = _Worker(self._cpus[turn:] + self._cpus[:turn])
+        self._started += 1
+        self._workers.append(worker)
+        return worker
+
+    def _collect(
+        self, selector: selectors.BaseSelector
+    ) -> Iterator[tuple[_Worker, dict[str, Any]]]:
+        """Wait for an answer or a deadline, whichever is first."""
+        busy = [w for w in self._workers if w.planned]
+        if not busy:
+            return
+        patience = max(0.0, min(w.deadline for w in busy) - time.monotonic())
+        ready = [key.fileobj for key, _ in selector.select(patience)]
+        for worker in busy:
+            answer = None
+            if worker in ready:
+                answer = worker.answer()
+                if answer and not answer["repeats"]:
+                    self._drop(worker)
+            elif time.monotonic() >= worker.deadline:
+                answer = _untraced("MISS", "the worker itself gave no answer", worker.spent())
+                self._drop(worker)
+            if answer:
+                selector.unregister(worker)
+                yield worker, answer
+
+    def _drop(self, worker: _Worker) -> None:
+        worker.close()
+        self._workers.remove(worker)
+        sweep([w.process.pid for w in self._workers])
+
+
+def group_of(cases: Collection[Case]) -> Mapping[str, str]:
+    """The group of each case that has one: such cases never run at the same time."""
+    return {case.id: case.group for case in cases if case.group}

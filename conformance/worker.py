@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The process that traces: takes cases from its standard input, gives what it saw.
+
+One JSON object a line, both ways. It exists so that a case which hangs or crashes costs that case
+alone, and it dies with the process that started it, as every tracee dies with it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any
+
+from conformance._native import lib
+from conformance.cases import Case, all_cases
+from conformance.errors import OrigaxError
+from conformance.rendering import render
+from conformance.strays import sweep
+from conformance.tracing import program
+from conformance.tracing.snapshot import Missed
+from conformance.tracing.tracee import Options, Seen, Trace
+
+
+def trace_case(case: Case, options: Options, cpus: tuple[int, ...]) -> dict[str, Any]:
+    """Drive one case once; returns its lines, raw stops and measurements.
+
+    ``verdict`` and ``reason`` are there only if it could not be traced to its end.
+    """
+    trace = Trace(options, cpus)
+    answer: dict[str, Any] = {}
+    try:
+        with trace:
+            case.drive(trace)
+    except Missed:
+        answer = {"verdict": "MISS", "reason": f"no answer within {options.timeout:g} s"}
+    except OrigaxError as error:
+        answer = {"verdict": "ERROR", "reason": f"{error.what} (on: {error.on}; do: {error.do})"}
+    except Exception as error:  # a bug in the case or the harness is a verdict, not an end
+        answer = {"verdict": "ERROR", "reason": f"{type(error).__name__}: {error}"}
+    answer["lines"] = [str(line) for line in render(trace.events)]
+    answer["stops"] = [event.stop.to_json() for event in trace.events if isinstance(event, Seen)]
+    answer["measured"] = trace.measured
+    answer["sites"] = sorted(trace.sites)
+    return answer
+
+
+def repeat_case(
+    case: Case, options: Options, cpus: tuple[int, ...], repeat: int
+) -> dict[str, Any]:
+    """Drive one case several times; equal transcripts are counted, distinct ones kept."""
+    begun = time.monotonic()
+    transcripts: dict[tuple[str, ...], dict[str, Any]] = {}
+    last: dict[str, Any] = {}
+    done = 0
+    while done < repeat and "verdict" not in last:
+        last = trace_case(case, options, cpus)
+        done += 1
+        kept = transcripts.setdefault(
+            tuple(last["lines"]), {"count": 0, "lines": last["lines"], "stops": last["stops"]}
+        )
+        kept["count"] += 1
+    digests = program.digests()
+    return {
+        "id": case.id,
+        "verdict": last.get("verdict"),
+        "reason": last.get("reason", ""),
+        "repeats": done,
+        "transcripts": list(transcripts.values()),
+        "measured": last["measured"],
+        "probes": {site: digests[site] for site in last["sites"]},
+        "duration": round(time.monotonic() - begun, 6),
+    }
+
+
+def serve(cpus: tuple[int, ...]) -> None:
+    """Answer requests until standard input ends."""
+    cases = {case.id: case for case in all_cases()}
+    for line in sys.stdin:
+        request = json.loads(line)
+        options = Options(request["frames"], request["timeout"])
+        answer = repeat_case(cases[request["id"]], options, cpus, request["repeat"])
+        if (strays := sweep()) and answer["verdict"] is None:
+            answer["verdict"] = "ERROR"
+            answer["reason"] = f"the case left {strays} processes behind (killed)"
+        print(json.dumps(answer), flush=True)
+
+
+def main() -> int:
+    """``python -m conformance.worker PARENT CPU...``"""
+    parent, *cpus = map(int, sys.argv[1:])
+    lib.origax_subreaper()
+    if lib.origax_die_with_parent(parent):
+        return 3
+    serve(tuple(cpus))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
