@@ -12,12 +12,14 @@ import selectors
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Final
 
-from conformance import expectation
+from conformance import VERSION, expectation
+from conformance import record as record_module
 from conformance.cases import Case
 from conformance.errors import HarnessError, UsageError
 from conformance.expectation import Expectation, KnownIssue
@@ -25,7 +27,10 @@ from conformance.facts import Environment, Fact
 from conformance.record import (
     CaseRecord,
     DifferenceRecord,
+    EnvironmentRecord,
     OptionsRecord,
+    Record,
+    ToolRecord,
     TranscriptRecord,
 )
 from conformance.strays import sweep
@@ -98,36 +103,31 @@ def judge(
         TranscriptRecord(t["count"], tuple(t["lines"]), tuple(t["stops"]))
         for t in answer["transcripts"]
     )
+    case, wanted = planned.case, planned.expectation
+    record = CaseRecord(
+        id=case.id, abi=case.abi, door=case.door, verdict=answer["verdict"] or record_module.ERROR,
+        reason=answer["reason"], variant=None, weak=0, repeats=answer["repeats"],
+        transcripts=transcripts, differences=(), broken=(),
+        breaks=wanted.breaks if wanted else (), source=wanted.source if wanted else (),
+        probes=answer["probes"], measured=answer["measured"], duration=answer["duration"],
+    )  # fmt: skip
     if answer["verdict"]:
-        verdict = expectation.Judgement(answer["verdict"], reason=answer["reason"])
-    elif len(transcripts) > 1:
+        return record
+    if len(transcripts) > 1:
         counts = " and ".join(str(t.count) for t in transcripts)
         reason = f"{answer['repeats']} repeats gave {len(transcripts)} transcripts ({counts} times)"
-        verdict = expectation.Judgement("UNSTABLE", reason=reason)
-    else:
-        verdict = expectation.judge(
-            planned.expectation, environment.facts, parse("\n".join(transcripts[0].lines)),
-            expectation.known_here(known, planned.case.id, environment.facts),
-        )  # fmt: skip
-    return _case_record(planned, verdict, answer, transcripts)
-
-
-def _case_record(
-    planned: Planned, verdict: expectation.Judgement, answer: Mapping[str, Any],
-    transcripts: tuple[TranscriptRecord, ...],
-) -> CaseRecord:  # fmt: skip
-    case, wanted = planned.case, planned.expectation
-    return CaseRecord(
-        id=case.id, abi=case.abi, door=case.door, verdict=verdict.verdict, reason=verdict.reason,
-        variant=verdict.variant, weak=verdict.weak, repeats=answer["repeats"],
-        transcripts=transcripts,
+        return replace(record, verdict=record_module.UNSTABLE, reason=reason)
+    judged = expectation.judge(
+        wanted, environment.facts, parse("\n".join(transcripts[0].lines)),
+        expectation.known_here(known, case.id, environment.facts),
+    )  # fmt: skip
+    return replace(
+        record, verdict=judged.verdict, reason=judged.reason, variant=judged.variant,
+        weak=judged.weak, broken=judged.broken,
         differences=tuple(
             DifferenceRecord(d.line, d.expected, d.observed, d.fields, d.change)
-            for d in verdict.differences
+            for d in judged.differences
         ),
-        broken=verdict.broken, breaks=wanted.breaks if wanted else (),
-        source=wanted.source if wanted else (), probes=answer["probes"],
-        measured=answer["measured"], duration=answer["duration"],
     )  # fmt: skip
 
 
@@ -302,6 +302,36 @@ class Runner:
         sweep([w.process.pid for w in self._workers])
 
 
-def group_of(cases: Collection[Case]) -> Mapping[str, str]:
-    """The group of each case that has one: such cases never run at the same time."""
-    return {case.id: case.group for case in cases if case.group}
+def conduct(
+    planned: Sequence[Planned], environment: Environment, known: Sequence[KnownIssue],
+    options: OptionsRecord, begins: Callable[[str], None], ends: Callable[[CaseRecord], None],
+) -> Record:  # fmt: skip
+    """Run planned cases to a record; ^C and SIGTERM end it early, and it says so."""
+    started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    clock = time.monotonic()
+    done: list[CaseRecord] = []
+    interrupted = False
+    with Runner(environment, known, options) as runner:
+        try:
+            for case in runner.run(planned, lambda case: begins(case.id)):
+                done.append(case)
+                ends(case)
+        except KeyboardInterrupt:
+            interrupted = True
+    return Record(
+        tool=_tool(),
+        environment=EnvironmentRecord(environment.name, environment.facts, environment.build),
+        boot_id=_boot_id(), started=started, duration=round(time.monotonic() - clock, 3),
+        options=options, interrupted=interrupted,
+        cases=tuple(sorted(done, key=lambda case: case.id)),
+    )  # fmt: skip
+
+
+def _tool() -> ToolRecord:
+    from conformance.tracing import program
+
+    return ToolRecord("origax", VERSION, program.tool_digest())
+
+
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

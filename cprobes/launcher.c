@@ -177,8 +177,7 @@ __asm__(".pushsection .text.origax, \"ax\", @progbits\n"
 	"ud2\n"
 	/* The end of every program: exit_group(0), registers as at the site. */
 	".hidden origax_leave\n.globl origax_leave\n"
-	LABEL_ENTRY("leave", 0)
-	"78: origax_leave:\n"
+	"origax_leave:\n"
 	LOAD("r15", R15) LOAD("r14", R14) LOAD("r13", R13) LOAD("r12", R12)
 	LOAD("rbp", BP) LOAD("rbx", BX) LOAD("r11", R11) LOAD("r10", R10)
 	LOAD("r9", R9) LOAD("r8", R8) LOAD("rcx", CX) LOAD("rdx", DX)
@@ -186,7 +185,7 @@ __asm__(".pushsection .text.origax, \"ax\", @progbits\n"
 	"pushq $0x202\npopfq\n"
 	"movl $0, %edi\n"
 	"movl $231, %eax\n"
-	"syscall\n79:\n"
+	LABEL("leave") "syscall\n" LABEL_END
 	"ud2\n"
 	".popsection\n");
 

@@ -1,0 +1,791 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Expectations: read one, choose its variant for a machine, compare a transcript with it.
+
+An expectation is a file a person wrote, ``expected/FAMILY/NAME.toml`` for the case
+``FAMILY.NAME``. Whatever is wrong in it is a `UsageError` that names the file and the place.
+"""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import operator
+import os
+import re
+import tomllib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from conformance.errors import UsageError
+from conformance.transcript import HEADS, Line, value
+from conformance.transcript import parse as parse_transcript
+
+if TYPE_CHECKING:
+    from conformance.facts import Fact, Value
+
+Transcript = tuple[Line, ...]
+
+BASES: Final = ("kernel-source", "manual", "observed")
+"""What a variant may rest on."""
+
+WEAK: Final = "*"
+"""The value of a field that may differ."""
+
+SCOPES: Final = (*HEADS, "syscall-enter", "syscall-exit", "signal", "event", "group")
+"""The lines that an invariant may speak of: those with this head, or stops of this kind."""
+
+_CASE_ID: Final = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One of the mutually exclusive forms of an expectation."""
+
+    name: str
+    when: str
+    basis: str
+    transcript: Transcript
+    why: str
+    weak: Mapping[str, str]
+    """The reasons of its weak fields."""
+    like: str
+    """The variant whose transcript it takes with replacements; empty: it has its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What one case must show, on every machine where that is known."""
+
+    case_id: str
+    path: Path
+    intent: str
+    source: tuple[str, ...]
+    breaks: tuple[str, ...]
+    invariants: Mapping[str, str]
+    variants: tuple[Variant, ...]
+    weak: Mapping[str, str]
+
+    def choose(self, facts: Mapping[str, Value]) -> Variant | None:
+        """Give the variant that fits, if any does.
+
+        :raises UsageError: two variants fit, or a `when` asks for a fact that is not there
+        """
+        fitting = [variant for variant in self.variants if holds(variant.when, facts)]
+        if len(fitting) > 1:
+            names = " and ".join(f"'{variant.name}'" for variant in fitting)
+            raise UsageError(
+                f"the variants {names} fit this environment together",
+                str(self.path),
+                "narrow their `when` so that each excludes the others",
+            )
+        return fitting[0] if fitting else None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownIssue:
+    """A failure that is known, for the machine's sake: what is seen instead, and where."""
+
+    case: str
+    when: str
+    reason: str
+    until: str
+    transcript: Transcript
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One line that is not as expected."""
+
+    line: int
+    """Its number in the golden, from 1; 0 when the golden has no such line."""
+    expected: str | None
+    observed: str | None
+    fields: tuple[str, ...]
+    """What differs: fields, ``kind`` for the words; or just ``missing`` or ``extra``."""
+    change: str
+    """What differs and how, without the place: equal in all cases that differ alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What became of one case; `judge` gives PASS, FAIL, NOGOLDEN or KNOWN."""
+
+    verdict: str
+    variant: str | None = None
+    differences: tuple[Difference, ...] = ()
+    broken: tuple[str, ...] = ()
+    reason: str = ""
+    weak: int = 0
+
+
+# Expressions: `when` over facts, invariants over the fields of a line.
+
+_COMPARISONS: Final[Mapping[type[ast.cmpop], Callable[[Any, Any], bool]]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.In: lambda item, container: item in container,
+    ast.NotIn: lambda item, container: item not in container,
+}
+
+_KINDS: Final = {bool: "yes or no", int: "a number", str: "text"}
+
+Kinds = Callable[[str], type | None]
+"""Gives a name's type; None when only the transcript tells."""
+
+
+def _parse(text: str) -> ast.expr:
+    """Parse an expression; ValueError says what is wrong with it."""
+    try:
+        return ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise ValueError(f"{text!r} is not an expression ({error})") from None
+
+
+def _kind(node: ast.expr, kinds: Kinds) -> type | None:
+    """Give an expression's type; ValueError for what the white-list lacks or types that clash."""
+    match node:
+        case ast.Constant(value=bool() | int() | str() as constant):
+            kind: type = type(constant)
+            return kind
+        case ast.Name(id=name):
+            return kinds(name)
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int())):
+            return int
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            _agree(bool, [operand], kinds)
+        case ast.BoolOp(values=values):
+            _agree(bool, values, kinds)
+        case ast.Compare(left=left, ops=ops, comparators=comparators):
+            for op, one, other in zip(ops, [left, *comparators], comparators, strict=False):
+                _check_comparison(op, one, other, kinds)
+        case _:
+            raise ValueError(f"{ast.unparse(node)!r} may not stand in an expression")
+    return bool
+
+
+def _check_comparison(op: ast.cmpop, one: ast.expr, other: ast.expr, kinds: Kinds) -> None:
+    match op, other:
+        case ast.In() | ast.NotIn(), ast.Tuple(elts=elements):
+            _agree(_kind(one, kinds), elements, kinds)
+        case ast.In() | ast.NotIn(), _:
+            _agree(str, [one, other], kinds)
+        case ast.Eq() | ast.NotEq(), _:
+            _agree(_kind(one, kinds), [other], kinds)
+        case ast.Lt() | ast.LtE() | ast.Gt() | ast.GtE(), _:
+            _agree(int, [one, other], kinds)
+        case _:
+            raise ValueError("values are compared with ==, !=, <, <=, >, >=, in or not in")
+
+
+def _agree(wanted: type | None, nodes: Iterable[ast.expr], kinds: Kinds) -> None:
+    for node in nodes:
+        found = _kind(node, kinds)
+        if None not in (wanted, found) and wanted is not found:
+            raise ValueError(
+                f"{ast.unparse(node)!r} is {_KINDS[found or str]} where"
+                f" {_KINDS[wanted or str]} must stand"
+            )
+
+
+def _evaluate(node: ast.expr, lookup: Callable[[str], object]) -> Any:
+    """Give an expression's value; it has passed `_kind`, or ends in ValueError here."""
+    match node:
+        case ast.Constant(value=constant):
+            return constant
+        case ast.Name(id=name):
+            return lookup(name)
+        case ast.Tuple(elts=elements):
+            return tuple(_evaluate(element, lookup) for element in elements)
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return -_evaluate(operand, lookup)
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            return not _evaluate(operand, lookup)
+        case ast.BoolOp(op=ast.And(), values=values):
+            return all(_evaluate(each, lookup) for each in values)
+        case ast.BoolOp(op=ast.Or(), values=values):
+            return any(_evaluate(each, lookup) for each in values)
+        case ast.Compare(left=left, ops=ops, comparators=comparators):
+            results = [_evaluate(each, lookup) for each in (left, *comparators)]
+            pairs = zip(ops, results, results[1:], strict=False)
+            return all(_COMPARISONS[type(op)](one, other) for op, one, other in pairs)
+    raise ValueError(f"{ast.unparse(node)!r} may not stand in an expression")
+
+
+def check_condition(when: str, vocabulary: Mapping[str, Fact], where: str) -> None:
+    """Refuse a `when` that is no boolean expression over known facts.
+
+    :raises UsageError: naming `where` it stands
+    """
+
+    def kind_of(name: str) -> type:
+        if name not in vocabulary:
+            raise ValueError(f"there is no fact {name!r}")
+        return vocabulary[name].kind
+
+    try:
+        _agree(bool, [_parse(when)], kind_of)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(
+            f"`when` is wrong: {error}",
+            f"{where}: {when}",
+            "write a yes-or-no expression over the facts that `origax doctor` lists",
+        ) from None
+
+
+def holds(when: str, facts: Mapping[str, Value]) -> bool:
+    """Say whether a condition holds where these facts do.
+
+    :raises UsageError: a fact it needs is not among them, or is of another type
+    """
+    try:
+        return bool(_evaluate(_parse(when), facts.__getitem__))
+    except (KeyError, TypeError, ValueError) as error:
+        what = f"the fact {error} is unknown here" if isinstance(error, KeyError) else str(error)
+        raise UsageError(
+            what, f"when = {when!r}", "take the facts, or the record, again with this origax"
+        ) from None
+
+
+# Invariants: "SCOPE: EXPRESSION", where the scope is `every` or `some`, and a head or kind.
+
+
+@dataclass(frozen=True, slots=True)
+class _Invariant:
+    name: str
+    rule: str
+    every: bool
+    scope: str
+    tree: ast.expr
+
+    @classmethod
+    def parse(cls, name: str, rule: str) -> _Invariant:
+        """Take a rule apart; ValueError says what is wrong with it."""
+        match = re.fullmatch(r"(every|some) +([a-z-]+) *: *(.+)", rule.strip())
+        if not match or match[2] not in SCOPES:
+            raise ValueError(
+                f"{rule!r} does not begin with `every` or `some`, one of {', '.join(SCOPES)}"
+                " and a colon"
+            )
+        tree = _parse(match[3])
+        _agree(bool, [tree], lambda _: None)
+        return cls(name, rule, match[1] == "every", match[2], tree)
+
+    def lines(self, transcript: Transcript) -> list[tuple[int, Line]]:
+        """Give the lines it speaks of, each with its number."""
+        return [
+            (number, line)
+            for number, line in enumerate(transcript, 1)
+            if line.head == self.scope
+            or (line.head == "stop" and self.scope in (w.removesuffix("-stop") for w in line.words))
+        ]
+
+    def names(self) -> set[str]:
+        """Give the fields that it reads."""
+        nodes = ast.walk(self.tree)
+        return {node.id for node in nodes if isinstance(node, ast.Name)} - {"kind"}
+
+    def holds(self, line: Line) -> bool:
+        """Judge one line. A weak field may be anything; types that clash are a breach."""
+        if any(line.fields.get(name) == WEAK for name in self.names()):
+            return True
+        texts = {name: value(text) for name, text in line.fields.items()} | {"kind": line.kind}
+        try:
+            return bool(_evaluate(self.tree, texts.get))
+        except TypeError:
+            return False
+
+    def breach(self, transcript: Transcript) -> str | None:
+        """Say how a transcript breaks it, if it does."""
+        lines = self.lines(transcript)
+        wrong = [(number, line) for number, line in lines if not self.holds(line)]
+        if self.every and wrong:
+            number, line = wrong[0]
+            return f"{self.name}: {self.rule} (not so in line {number}: {line})"
+        if not self.every and len(wrong) == len(lines):
+            return f"{self.name}: {self.rule} (so in no line)"
+        return None
+
+
+def broken(invariants: Mapping[str, str], transcript: Transcript) -> tuple[str, ...]:
+    """Name the invariants that a transcript breaks, and where."""
+    checks = (_Invariant.parse(name, rule).breach(transcript) for name, rule in invariants.items())
+    return tuple(breach for breach in checks if breach)
+
+
+# Reading the files.
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A table while it is being checked: what it says, and where it stands."""
+
+    where: str
+    data: Mapping[str, object]
+
+    def wrong(self, what: str, do: str) -> UsageError:
+        return UsageError(what, self.where, do)
+
+    def only(self, *keys: str) -> None:
+        """Refuse any other key."""
+        for key in self.data:
+            if key not in keys:
+                raise self.wrong(f"there is no key {key!r}", f"use only {', '.join(keys)}")
+
+    def text(self, key: str, default: str | None = None) -> str:
+        """Give a text that is not empty; `default` when the key is missing."""
+        text = self.data.get(key, default)
+        if key not in self.data and default is not None:
+            return default
+        if not isinstance(text, str) or not text.strip():
+            raise self.wrong(
+                f"{key!r} is missing, empty or no text", f'write {key} = "..." there'
+            )
+        return text
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """Give a list of texts."""
+        items = self.data.get(key)
+        if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+            raise self.wrong(
+                f"{key!r} is missing or no list of texts", f'write {key} = ["...", "..."] there'
+            )
+        return tuple(items)
+
+    def table(self, key: str) -> dict[str, str]:
+        """Give a table of texts; empty when it is missing."""
+        table = self.data.get(key, {})
+        if not isinstance(table, dict):
+            raise self.wrong(f"{key!r} is no table", f"write it as [{key}]")
+        inner = _Table(f"{self.where}, [{key}]", table)
+        return {name: inner.text(name) for name in table}
+
+    def tables(self, key: str) -> list[_Table]:
+        """Give an array of tables; empty when it is missing."""
+        items = self.data.get(key, [])
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            raise self.wrong(f"{key!r} is no array of tables", f"write each as [[{key}]]")
+        return [
+            _Table(f"{self.where}, {key} {number}", item) for number, item in enumerate(items, 1)
+        ]
+
+    def transcript(self, key: str) -> Transcript:
+        """Give a transcript that is not empty."""
+        text = self.text(key)
+        try:
+            return parse_transcript(text)
+        except ValueError as error:
+            raise self.wrong(
+                f"the transcript is garbled: {error}",
+                "write it as `origax show` and the records do: HEAD WORD... FIELD=VALUE...",
+            ) from None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"the file cannot be read: {error.strerror}", str(path), "make it a readable file"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"the file is not UTF-8: {error.reason} at byte {error.start}",
+            str(path),
+            "save it as UTF-8",
+        ) from None
+
+
+def _toml(text: str, path: Path) -> _Table:
+    try:
+        return _Table(str(path), tomllib.loads(text))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise UsageError(f"the file is not TOML: {error}", str(path), "mend that line") from None
+
+
+def path_of(expected: Path, case_id: str) -> Path:
+    """Give the expectation file of a case: ``restarts.read.handler``, ``restarts/read.handler.toml``.
+
+    :raises UsageError: the text is no case's id (it may come from a record)
+    """
+    if not _CASE_ID.fullmatch(case_id):
+        raise UsageError(
+            "this is no case's id", repr(case_id), "write family.name, as `origax list` does"
+        )
+    family, _, name = case_id.partition(".")
+    return expected / family / f"{name}.toml"
+
+
+def find(expected: Path, case_id: str, vocabulary: Mapping[str, Fact]) -> Expectation | None:
+    """Read the expectation of a case, if it has a file.
+
+    :raises UsageError: anything in it is garbled
+    """
+    if not os.path.lexists(path_of(expected, case_id)):
+        return None
+    return load(expected, case_id, vocabulary)
+
+
+def load(expected: Path, case_id: str, vocabulary: Mapping[str, Fact]) -> Expectation:
+    """Read the expectation of a case.
+
+    :raises UsageError: there is none, or anything in it is garbled
+    """
+    path = path_of(expected, case_id)
+    return parse(_read(path), path, case_id, vocabulary)
+
+
+def parse(text: str, path: Path, case_id: str, vocabulary: Mapping[str, Fact]) -> Expectation:
+    """Take the text of an expectation file apart and check it whole.
+
+    :raises UsageError: anything in it is garbled
+    """
+    table = _toml(text, path)
+    table.only("intent", "source", "breaks", "invariants", "weak", "variant")
+    expectation = Expectation(
+        case_id=case_id,
+        path=path,
+        intent=table.text("intent"),
+        source=table.texts("source"),
+        breaks=table.texts("breaks"),
+        invariants=table.table("invariants"),
+        variants=_variants(table, vocabulary),
+        weak=table.table("weak"),
+    )
+    if not expectation.source:
+        raise table.wrong("'source' is empty", "name the kernel's file and function")
+    _check_invariants(expectation)
+    return _with_reasons(expectation)
+
+
+def _variants(file: _Table, vocabulary: Mapping[str, Fact]) -> tuple[Variant, ...]:
+    """Read the variants: first those with a transcript, then those that are like another."""
+    tables = {}
+    for table in file.tables("variant"):
+        name = table.text("name")
+        if name in tables:
+            raise table.wrong(f"two variants are named {name!r}", "give each its own name")
+        tables[name] = _Table(f"{file.where}, variant {name!r}", table.data)
+    own = {
+        name: table.transcript("transcript")
+        for name, table in tables.items()
+        if "like" not in table.data
+    }
+    return tuple(_variant(table, own, vocabulary) for table in tables.values())
+
+
+def _variant(
+    table: _Table, own: Mapping[str, Transcript], vocabulary: Mapping[str, Fact]
+) -> Variant:
+    like = table.text("like", "")
+    written = ("like", "replace") if like else ("transcript",)
+    table.only("name", "when", "basis", "why", *written)
+    variant = Variant(
+        name=table.text("name"),
+        when=table.text("when"),
+        basis=table.text("basis"),
+        transcript=_replaced(table, like, own) if like else own[table.text("name")],
+        why=table.text("why", ""),
+        weak={},
+        like=like,
+    )
+    if variant.basis not in BASES:
+        raise table.wrong(
+            f"'basis' is {variant.basis!r}", f"write one of {', '.join(BASES)} there"
+        )
+    check_condition(variant.when, vocabulary, table.where)
+    return variant
+
+
+def _replaced(table: _Table, like: str, own: Mapping[str, Transcript]) -> Transcript:
+    """Give the transcript of `like` with whole values replaced, all at once."""
+    if like not in own:
+        raise table.wrong(
+            f"there is no variant {like!r} with a transcript of its own", "name one that has"
+        )
+    pairs = _Table(table.where, {"replace": table.data.get("replace")})
+    swaps: dict[str, str] = {}
+    for pair in _lists(pairs, "replace"):
+        if pair[0] in swaps:
+            raise table.wrong(f"'replace' names {pair[0]!r} twice", "name it once")
+        swaps[pair[0]] = pair[1]
+    values = {text for line in own[like] for text in line.fields.values()}
+    for old, new in swaps.items():
+        if old not in values or not re.fullmatch(r"\S+", new):
+            raise table.wrong(
+                f"{old!r} cannot be replaced by {new!r}",
+                f"replace a whole value of {like!r} by a value without blanks",
+            )
+    return tuple(
+        replace(line, fields={name: swaps.get(text, text) for name, text in line.fields.items()})
+        for line in own[like]
+    )
+
+
+def _lists(table: _Table, key: str) -> list[tuple[str, ...]]:
+    """Give a list, not empty, of pairs of texts."""
+    items = table.data.get(key)
+    if not isinstance(items, list) or not items:
+        items = [None]
+    pairs = [_Table(table.where, {key: item}).texts(key) for item in items]
+    if any(len(pair) != 2 for pair in pairs):
+        raise table.wrong(f"{key!r} is no list of pairs", f'write {key} = [["old", "new"]] there')
+    return pairs
+
+
+def _check_invariants(expectation: Expectation) -> None:
+    """Refuse an invariant that is garbled, or that a golden itself breaks."""
+    on = f"{expectation.path}, [invariants]"
+    lines = [line for variant in expectation.variants for line in variant.transcript]
+    fields = {name for line in lines for name in line.fields}
+    for name, rule in expectation.invariants.items():
+        try:
+            unknown = _Invariant.parse(name, rule).names() - fields
+        except (ValueError, RecursionError) as error:
+            raise UsageError(
+                f"the invariant {name!r} is garbled: {error}", on, "write SCOPE: EXPRESSION"
+            ) from None
+        if lines and unknown:
+            what = f"the invariant {name!r} names {min(unknown)!r}, which no line of a golden has"
+            raise UsageError(what, on, f"write one of {', '.join(sorted(fields))}, or kind")
+    for variant in expectation.variants:
+        for breach in broken(expectation.invariants, variant.transcript):
+            raise UsageError(
+                f"the golden breaks its own invariant: {breach}",
+                f"{expectation.path}, variant {variant.name!r}",
+                "mend the transcript, or the invariant if the source says so",
+            )
+
+
+def _with_reasons(expectation: Expectation) -> Expectation:
+    """Give every variant the reasons of its weak fields, and refuse reasons or fields alone."""
+    variants = tuple(
+        replace(variant, weak=_reasons(expectation, variant)) for variant in expectation.variants
+    )
+    used = {key for variant in variants for key in variant.weak}
+    for key in expectation.weak:
+        if key not in used:
+            raise UsageError(
+                f"the reason for {key!r} is not used", f"{expectation.path}, [weak]", "remove it"
+            )
+    return replace(expectation, variants=variants)
+
+
+def _reasons(expectation: Expectation, variant: Variant) -> dict[str, str]:
+    reasons = {}
+    for number, line in enumerate(variant.transcript, 1):
+        on = f"{expectation.path}, variant {variant.name!r}, line {number}: {line}"
+        if WEAK in line.words:
+            raise UsageError("a word cannot be weak", on, "write the kind of the line")
+        for name in (name for name, text in line.fields.items() if text == WEAK):
+            keys = [key for key in (f"{line.head}.{name}", name) if key in expectation.weak]
+            if not keys:
+                raise UsageError(
+                    f"the weak field {name!r} has no reason",
+                    on,
+                    f'say under [weak] why it may differ: {name} = "..."',
+                )
+            reasons[keys[0]] = expectation.weak[keys[0]]
+    return reasons
+
+
+def load_known(expected: Path, vocabulary: Mapping[str, Fact]) -> tuple[KnownIssue, ...]:
+    """Read ``known_issues.toml``; nothing when there is no such file.
+
+    :raises UsageError: anything in it is garbled
+    """
+    path = expected / "known_issues.toml"
+    if not os.path.lexists(path):
+        return ()
+    file = _toml(_read(path), path)
+    file.only("issue")
+    return tuple(_known(table, expected, vocabulary) for table in file.tables("issue"))
+
+
+def _known(table: _Table, expected: Path, vocabulary: Mapping[str, Fact]) -> KnownIssue:
+    table.only("case", "when", "reason", "until", "transcript")
+    issue = KnownIssue(
+        case=table.text("case"),
+        when=table.text("when"),
+        reason=table.text("reason"),
+        until=table.text("until"),
+        transcript=table.transcript("transcript"),
+    )
+    if not _CASE_ID.fullmatch(issue.case):
+        raise table.wrong(f"{issue.case!r} is no case's id", "write it as `origax list` does")
+    check_condition(issue.when, vocabulary, table.where)
+    return issue
+
+
+def known_here(
+    issues: Iterable[KnownIssue], case_id: str, facts: Mapping[str, Value]
+) -> KnownIssue | None:
+    """Give the known issue of a case where these facts hold, if there is one.
+
+    :raises UsageError: two fit
+    """
+    fitting = [each for each in issues if each.case == case_id and holds(each.when, facts)]
+    if len(fitting) > 1:
+        raise UsageError(
+            f"{len(fitting)} known issues of {case_id} fit this environment together",
+            f"known_issues.toml: {' | '.join(issue.when for issue in fitting)}",
+            "narrow their `when` so that each excludes the others",
+        )
+    return fitting[0] if fitting else None
+
+
+def strays(expected: Path, case_ids: Collection[str]) -> tuple[Path, ...]:
+    """Give the expectation files for which no case exists."""
+    wanted = {path_of(expected, case_id) for case_id in case_ids}
+    return tuple(path for path in sorted(expected.glob("*/**/*.toml")) if path not in wanted)
+
+
+# Comparing.
+
+EQUAL: Final = 2.0
+"""The likeness of two lines that do not differ."""
+
+
+def pair(golden: Transcript, seen: Transcript) -> list[tuple[Line | None, Line | None]]:
+    """Pair the lines so that the whole is most alike; a line without a partner has None.
+
+    The best of all pairings is computed, because difflib, which takes the longest equal run
+    first, tears equal stops in a row apart when one of them differs.
+    """
+    head = _common(golden, seen)
+    golden_rest, seen_rest = golden[head:], seen[head:]
+    tail = _common(golden_rest[::-1], seen_rest[::-1])
+    one, other = len(golden) - tail, len(seen) - tail
+    return [
+        *zip(golden[:head], seen[:head], strict=True),
+        *_best_pairs(golden[head:one], seen[head:other]),
+        *zip(golden[one:], seen[other:], strict=True),
+    ]
+
+
+def _common(golden: Transcript, seen: Transcript) -> int:
+    """Count the equal lines at the beginning."""
+    pairs = zip(golden, seen, strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda lines: _likeness(*lines) == EQUAL, pairs))
+
+
+def _best_pairs(
+    golden: Transcript, seen: Transcript
+) -> Iterator[tuple[Line | None, Line | None]]:
+    alike = [[_likeness(one, other) for other in seen] for one in golden]
+    best = [[0.0] * (len(seen) + 1) for _ in range(len(golden) + 1)]
+    for i in reversed(range(len(golden))):
+        for j in reversed(range(len(seen))):
+            best[i][j] = max(best[i + 1][j + 1] + alike[i][j], best[i + 1][j], best[i][j + 1])
+    i = j = 0
+    while i < len(golden) and j < len(seen):
+        if alike[i][j] and best[i][j] == best[i + 1][j + 1] + alike[i][j]:
+            yield golden[i], seen[j]
+            i, j = i + 1, j + 1
+        elif best[i][j] == best[i + 1][j]:
+            yield golden[i], None
+            i += 1
+        else:
+            yield None, seen[j]
+            j += 1
+    yield from ((line, None) for line in golden[i:])
+    yield from ((None, line) for line in seen[j:])
+
+
+def _likeness(golden: Line, seen: Line) -> float:
+    """Give `EQUAL` for equal lines, 0 for lines that cannot stand for each other."""
+    if golden.head != seen.head:
+        return 0.0
+    names = golden.fields.keys() | seen.fields.keys()
+    equal = sum(_fits(golden.fields.get(name), seen.fields.get(name)) for name in names)
+    return (golden.words == seen.words) + (1 + equal) / (1 + len(names))
+
+
+def _fits(golden: str | None, seen: str | None) -> bool:
+    return golden == seen or (golden == WEAK and seen is not None)
+
+
+def align(golden: Transcript, seen: Transcript) -> tuple[Difference, ...]:
+    """Give every line in which a transcript is not as the golden says."""
+    differences = []
+    number = 0
+    for one, other in pair(golden, seen):
+        number += one is not None
+        difference = _difference(number, one, other)
+        if difference:
+            differences.append(difference)
+    return tuple(differences)
+
+
+def _difference(number: int, golden: Line | None, seen: Line | None) -> Difference | None:
+    if golden is None:
+        return Difference(0, None, str(seen), ("extra",), f"extra: {seen}")
+    if seen is None:
+        return Difference(number, str(golden), None, ("missing",), f"missing: {golden}")
+    before = {"kind": golden.kind, **golden.fields}
+    after = {"kind": seen.kind, **seen.fields}
+    names = [
+        name
+        for name in dict.fromkeys((*before, *after))
+        if not _fits(before.get(name), after.get(name))
+    ]
+    if not names:
+        return None
+    change = ", ".join(
+        f"{name}: {before.get(name, 'none')} -> {after.get(name, 'none')}" for name in names
+    )
+    return Difference(number, str(golden), str(seen), tuple(names), change)
+
+
+def judge(
+    expectation: Expectation | None,
+    facts: Mapping[str, Value],
+    transcript: Transcript,
+    known: KnownIssue | None = None,
+) -> Judgement:
+    """Judge one transcript: against the golden, the invariants, and what is known to fail.
+
+    :raises UsageError: two variants fit
+    """
+    if expectation is None:
+        plain = Judgement("NOGOLDEN", None, (), (), "the case has no expectation file", 0)
+    else:
+        plain = _judge_golden(expectation, facts, transcript)
+    if known is None or not holds(known.when, facts):
+        return plain
+    if plain.verdict == "PASS":
+        return replace(plain, verdict="FAIL", reason=f"a known issue is gone: {known.reason}")
+    if not align(known.transcript, transcript):
+        reason = f"{known.reason} (until {known.until})"
+        return replace(plain, verdict="KNOWN", reason=reason, weak=_weak(known.transcript))
+    return replace(plain, reason=f"{plain.reason}; nor is it the known issue: {known.reason}")
+
+
+def _judge_golden(
+    expectation: Expectation, facts: Mapping[str, Value], transcript: Transcript
+) -> Judgement:
+    variant = expectation.choose(facts)
+    breaches = broken(expectation.invariants, transcript)
+    differences = align(variant.transcript, transcript) if variant else ()
+    reasons = [difference.change for difference in differences] + [
+        f"broken invariant {breach}" for breach in breaches
+    ]
+    name, weak = (variant.name, _weak(variant.transcript)) if variant else (None, 0)
+    if reasons:
+        more = f", and {len(reasons) - 1} more" if len(reasons) > 1 else ""
+        return Judgement("FAIL", name, differences, breaches, reasons[0] + more, weak)
+    if variant is None:
+        tried = "; ".join(f"{each.name}: {each.when}" for each in expectation.variants)
+        reason = f"no variant fits this environment ({tried or 'there is none yet'})"
+        return Judgement("NOGOLDEN", None, (), (), reason, 0)
+    return Judgement("PASS", name, (), (), "", weak)
+
+
+def _weak(lines: Sequence[Line]) -> int:
+    """Count the weak fields."""
+    return sum(text == WEAK for line in lines for text in line.fields.values())

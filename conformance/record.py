@@ -1,0 +1,443 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The record: the JSON of one run, from which every report comes.
+
+Version 1 is published as ``record.schema.json``, beside this file. The classes here have the
+same shape, key for key: the one checker below reads a record by their annotations, so that what
+it accepts is what they say. Raw stops alone stay open: a tracer may note more of a stop than this
+version knows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import re
+import stat
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import (
+    IO,
+    Annotated,
+    Any,
+    Final,
+    NoReturn,
+    TypedDict,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
+
+from conformance.errors import HarnessError, UsageError
+
+FORMAT: Final = "origax-record"
+VERSION: Final = 1
+
+PASS: Final = "PASS"
+FAIL: Final = "FAIL"
+KNOWN: Final = "KNOWN"
+SKIP: Final = "SKIP"
+NOGOLDEN: Final = "NOGOLDEN"
+UNSTABLE: Final = "UNSTABLE"
+ERROR: Final = "ERROR"
+MISS: Final = "MISS"
+VERDICTS: Final = (PASS, FAIL, KNOWN, SKIP, NOGOLDEN, UNSTABLE, ERROR, MISS)
+
+CONFORMS: Final = 0
+MISMATCH: Final = 1
+HARNESS: Final = 3
+ALL_SKIPPED: Final = 4
+NO_GOLDEN: Final = 5
+CANNOT_BISECT: Final = 125
+
+ABIS: Final = ("x86_64", "ia32", "x32")
+
+
+def exit_code(verdicts: Collection[str], bisect: bool = False) -> int:
+    """Give the exit code of a run.
+
+    A mismatch is an answer whatever else broke, so it goes first; a broken harness hides more than
+    a golden that is not there. Nothing judged at all is as good as everything skipped.
+
+    :param bisect: for ``git bisect run``: all but a yes and a no become 125, "cannot be tested"
+    """
+    if {FAIL, UNSTABLE}.intersection(verdicts):
+        code = MISMATCH
+    elif {ERROR, MISS}.intersection(verdicts):
+        code = HARNESS
+    elif NOGOLDEN in verdicts:
+        code = NO_GOLDEN
+    else:
+        code = CONFORMS if {PASS, KNOWN}.intersection(verdicts) else ALL_SKIPPED
+    return CANNOT_BISECT if bisect and code not in (CONFORMS, MISMATCH) else code
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """What a value must be beyond its type; `text` finishes the sentence "what stands there"."""
+
+    holds: Callable[[Any], bool]
+    text: str
+
+
+def _matches(pattern: str, text: str) -> _Limit:
+    return _Limit(lambda value: re.fullmatch(pattern, value) is not None, text)
+
+
+def _one_of(choices: tuple[str, ...]) -> _Limit:
+    return _Limit(choices.__contains__, f"is none of {', '.join(choices)}")
+
+
+Text = Annotated[str, _Limit(bool, "is empty")]
+Sha256 = Annotated[str, _matches("[0-9a-f]{64}", "is not a SHA-256 in hex")]
+Hex = Annotated[str, _matches("0x[0-9a-f]+", "is not a hex number")]
+Time = Annotated[
+    str,
+    _matches(
+        r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|\+00:00)",
+        "is not a time in UTC, such as 2024-05-01T12:00:00Z",
+    ),
+]
+CaseId = Annotated[str, _matches(r"[a-z0-9_]+(\.[a-z0-9_]+)+", "is not a case id, FAMILY.NAME")]
+Count = Annotated[int, _Limit(lambda value: value >= 0, "is below 0")]
+Positive = Annotated[int, _Limit(lambda value: value >= 1, "is below 1")]
+Seconds = Annotated[float, _Limit(lambda value: value >= 0, "is below 0")]
+
+
+class _StopCore(TypedDict):
+    who: str
+    kind: str
+
+
+class _StopShape(_StopCore, total=False):
+    """What is fixed of a raw stop; any further key may stand beside these."""
+
+    status: int
+    regs: Mapping[str, Hex]
+    differs: Mapping[str, Mapping[str, str]]
+    siginfo: Mapping[str, Any]
+    message: Count
+    info: Mapping[str, Any]
+    count: Positive
+
+
+RawStop = Annotated[Mapping[str, Any], _StopShape]
+"""One stop as the kernel showed it, numbers and all."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRecord:
+    """Which origax wrote the record; `probes` is the SHA-256 of all of its probes' code."""
+
+    name: Text
+    version: Text
+    probes: Sha256
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentRecord:
+    """The facts of one boot of one machine, and details of its build that no fact names."""
+
+    name: Text
+    facts: Mapping[str, bool | int | str]
+    build: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class OptionsRecord:
+    """What the run was asked for; `timeout` in seconds."""
+
+    frames: Positive
+    repeat: Positive
+    timeout: Seconds
+    jobs: Positive
+    patterns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DifferenceRecord:
+    """One line that is not as expected: `line` counts from 1 in the golden, and is 0 for none."""
+
+    line: Count
+    expected: str | None
+    observed: str | None
+    fields: tuple[str, ...]
+    change: str
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptRecord:
+    """One distinct transcript: how many repeats gave it, its lines and its raw stops."""
+
+    count: Positive
+    lines: tuple[str, ...]
+    stops: tuple[RawStop, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRecord:
+    """What became of one case. More than one transcript makes it UNSTABLE."""
+
+    id: CaseId
+    abi: Annotated[str, _one_of(ABIS)]
+    door: Text
+    verdict: Annotated[str, _one_of(VERDICTS)]
+    reason: str
+    variant: str | None
+    weak: Count
+    repeats: Count
+    transcripts: tuple[TranscriptRecord, ...]
+    differences: tuple[DifferenceRecord, ...]
+    broken: tuple[str, ...]
+    breaks: tuple[str, ...]
+    source: tuple[str, ...]
+    probes: Mapping[str, Sha256]
+    measured: Mapping[str, int | float | str]
+    duration: Seconds
+
+    @property
+    def family(self) -> str:
+        """The first word of the id."""
+        return self.id.partition(".")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One run: where, when and with what, and every case of it, by id."""
+
+    tool: ToolRecord
+    environment: EnvironmentRecord
+    boot_id: Text
+    started: Time
+    duration: Seconds
+    options: OptionsRecord
+    interrupted: bool
+    cases: tuple[CaseRecord, ...]
+
+    def __post_init__(self) -> None:
+        """Put the cases in order: they come as they were done."""
+        cases = sorted(self.cases, key=lambda case: case.id)
+        object.__setattr__(self, "cases", tuple(cases))
+
+    @property
+    def verdicts(self) -> tuple[str, ...]:
+        """The verdict of each case."""
+        return tuple(case.verdict for case in self.cases)
+
+
+def to_json(record: Record) -> str:
+    """Write a record as text: cases by id, keys by name, so that equal runs are equal text."""
+    top = {"format": FORMAT, "version": VERSION, **_keys(record)}
+    return json.dumps(top, default=_keys, sort_keys=True, indent=1, allow_nan=False) + "\n"
+
+
+def _keys(value: Any) -> dict[str, Any]:
+    if is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    return dict(value)
+
+
+def from_json(text: str, on: str = "the record") -> Record:
+    """Read a record from text.
+
+    :param on: what the text is, for the message
+    :raises UsageError: not JSON, not a record, of another version, or damaged
+    """
+    data = _parse(text, on)
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise UsageError("this is JSON, but not an origax record", on, _DO_GIVE)
+    _check_version(data.get("version"), on)
+    body = {key: value for key, value in data.items() if key not in ("format", "version")}
+    try:
+        record: Record = _read_class(Record, body, "")
+        _check_ids(body["cases"])
+    except _MisfitError as misfit:
+        at = f"{on}, at {misfit.where or 'its top'}"
+        raise UsageError(f"the record is damaged: {misfit.what}", at, _DO_AGAIN) from None
+    return record
+
+
+def read(path: Path) -> Record:
+    """Read the record in a file.
+
+    :raises UsageError: there is none, it cannot be read, or as :func:`from_json`
+    """
+    try:
+        text = path.read_bytes().decode()
+    except FileNotFoundError:
+        raise UsageError("there is no such record", str(path), _DO_GIVE) from None
+    except OSError as error:
+        what = f"the record cannot be read: {error.strerror}"
+        raise UsageError(what, str(path), _DO_GIVE) from None
+    except UnicodeDecodeError as error:
+        what = f"the record is not JSON: byte {error.start} is no UTF-8"
+        raise UsageError(what, str(path), _DO_GIVE) from None
+    return from_json(text, str(path))
+
+
+def write(path: Path, record: Record) -> None:
+    """Write a record, whole or not at all.
+
+    A pipe or a device, such as /dev/stdout, is written to in place: there is nothing to keep whole.
+
+    :raises HarnessError: there is no room or no permission; what stood at `path` still does
+    """
+    text = to_json(record)
+    try:
+        if path.exists() and not stat.S_ISREG(path.stat().st_mode):
+            path.write_text(text, encoding="ascii")
+        else:
+            with _replacing(Path(os.path.realpath(path))) as file:
+                file.write(text)
+    except OSError as error:
+        raise HarnessError(
+            f"the record could not be written: {error.strerror}",
+            str(path),
+            "make room there, or name a file in a directory that you may write to",
+        ) from error
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[IO[str]]:
+    """Open a file beside `path` that takes its place on success and is removed otherwise."""
+    temporary = path.with_name(f".{path.name[:200]}.{os.urandom(4).hex()}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        with open(descriptor, "w", encoding="ascii") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+_DO_GIVE: Final = "give a file that `origax run --record FILE` wrote"
+_DO_AGAIN: Final = "run the cases again with `origax run --record FILE`"
+
+
+class _MisfitError(Exception):
+    """A value that is not as its annotation says; `where` is its JSON path."""
+
+    def __init__(self, where: str, what: str) -> None:
+        super().__init__(where, what)
+        self.where = where
+        self.what = what
+
+
+def _parse(text: str, on: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        at = f"{on}, line {error.lineno}, column {error.colno}"
+        raise UsageError(f"the record is not JSON: {error.msg}", at, _DO_GIVE) from None
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"the record is not JSON: {error}", on, _DO_GIVE) from None
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _check_version(version: Any, on: str) -> None:
+    if type(version) is not int:
+        raise UsageError("the record does not say which version it is", on, _DO_AGAIN)
+    if version > VERSION:
+        what = f"a newer origax wrote this record: version {version}, and this one reads {VERSION}"
+        raise UsageError(what, on, "read it with that origax, or update this one")
+    if version < VERSION:
+        what = f"the record is of version {version}, which is read no more; now it is {VERSION}"
+        raise UsageError(what, on, _DO_AGAIN)
+
+
+def _check_ids(cases: list[dict[str, Any]]) -> None:
+    seen: set[str] = set()
+    for index, case in enumerate(cases):
+        if case["id"] in seen:
+            raise _MisfitError(f"cases[{index}].id", f"{case['id']} stands twice")
+        seen.add(case["id"])
+
+
+def _read(kind: Any, data: Any, where: str) -> Any:
+    """Check `data`, as JSON gave it, against an annotation, and build what that names."""
+    origin = get_origin(kind)
+    if kind is Any:
+        return data
+    if origin is Annotated:
+        return _read_annotated(kind, data, where)
+    if origin is tuple:
+        items = _expect(list, data, where)
+        return tuple(_read(get_args(kind)[0], v, f"{where}[{i}]") for i, v in enumerate(items))
+    if origin is Mapping:
+        entries = _expect(dict, data, where)
+        return {k: _read(get_args(kind)[1], v, _member(where, k)) for k, v in entries.items()}
+    if is_dataclass(kind) or is_typeddict(kind):
+        return _read_class(kind, data, where)
+    return _expect(get_args(kind) if origin is UnionType else kind, data, where)
+
+
+def _read_annotated(kind: Any, data: Any, where: str) -> Any:
+    inner, rule = get_args(kind)
+    if not isinstance(rule, _Limit):
+        return _read(rule, data, where)
+    value = _read(inner, data, where)
+    if not rule.holds(value):
+        raise _MisfitError(where, f"{_shown(value)} {rule.text}")
+    return value
+
+
+def _read_class(kind: Any, data: Any, where: str) -> Any:
+    """Read an object with named members: a dataclass has just these, a TypedDict may have more."""
+    entries = _expect(dict, data, where)
+    hints = _hints(kind)
+    open_ended = is_typeddict(kind)
+    missing = (kind.__required_keys__ if open_ended else hints.keys()) - entries.keys()
+    unknown = entries.keys() - hints.keys()
+    if missing:
+        raise _MisfitError(_member(where, min(missing)), "this is missing")
+    if unknown and not open_ended:
+        raise _MisfitError(_member(where, min(unknown)), "no such thing belongs here")
+    values = {k: _read(hints.get(k, Any), v, _member(where, k)) for k, v in entries.items()}
+    return values if open_ended else kind(**values)
+
+
+@functools.cache
+def _hints(kind: Any) -> Mapping[str, Any]:
+    return get_type_hints(kind, include_extras=True)
+
+
+_NAMES: Final[Mapping[type, str]] = {
+    dict: "an object",
+    list: "a list",
+    str: "a text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    NoneType: "null",
+}
+
+
+def _expect(kinds: Any, data: Any, where: str) -> Any:
+    """Return `data` if it is of one of `kinds`; a bool is no number, a whole number is a float."""
+    wanted = kinds if isinstance(kinds, tuple) else (kinds,)
+    if type(data) in wanted or (type(data) is int and float in wanted):
+        return data
+    names = " or ".join(_NAMES[kind] for kind in wanted)
+    raise _MisfitError(where, f"{_NAMES[type(data)]} stands where {names} belongs")
+
+
+def _member(where: str, name: str) -> str:
+    plain = re.fullmatch("[A-Za-z0-9_]+", name) is not None
+    return f"{where}.{name}".lstrip(".") if plain else f"{where}[{_shown(name)}]"
+
+
+def _shown(value: Any) -> str:
+    """Show a value of the record in a message: in ASCII, and not at length."""
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One case, explained: what it is about, how it is driven, what is expected and on what ground."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+
+from conformance.cases import Case
+from conformance.expectation import Expectation, Variant
+from conformance.facts import Environment
+from conformance.reports import consumer
+
+
+def text(case: Case, wanted: Expectation | None, environment: Environment) -> str:
+    """Explain a case; its variants with the one that fits this environment marked."""
+    lines = [case.id, ""]
+    if wanted:
+        lines += [*textwrap.wrap(wanted.intent, 96), ""]
+    lines += ["How the tracer drives it:", *_indent(case.doc.splitlines()), ""]
+    lines += _facts(case)
+    if wanted is None:
+        lines += ["", "It has no expectation yet."]
+    else:
+        lines += _expectation(wanted, environment)
+    return "\n".join(lines) + "\n"
+
+
+def _indent(lines: Iterable[str]) -> list[str]:
+    return [f"  {line}" for line in lines]
+
+
+def _facts(case: Case) -> list[str]:
+    rows = ", ".join(map(str, case.covers))
+    lines = [f"abi {case.abi}, door {case.door}; covers rows {rows} of the table of behaviours"]
+    if case.needs:
+        lines.append(f"needs {', '.join(case.needs)}")
+    return lines
+
+
+def _expectation(wanted: Expectation, environment: Environment) -> list[str]:
+    lines = ["", "By the kernel's source:", *_indent(wanted.source)]
+    if wanted.breaks:
+        lines += ["", "Who breaks:", *_indent(consumer(name) for name in wanted.breaks)]
+    lines += ["", "Invariants:"]
+    lines += _indent(f"{name}: {rule}" for name, rule in wanted.invariants.items())
+    chosen = wanted.choose(environment.facts)
+    for variant in wanted.variants:
+        lines += _variant(variant, variant is chosen)
+    if chosen is None:
+        lines += ["", f"No variant fits {environment.name}: the verdict here is NOGOLDEN."]
+    return lines
+
+
+def _variant(variant: Variant, here: bool) -> list[str]:
+    mark = " (this environment)" if here else ""
+    lines = ["", f"Variant {variant.name}{mark}: when {variant.when}; basis {variant.basis}"]
+    if variant.why:
+        lines += _indent([variant.why])
+    lines += _indent(f"weak {field}: {reason}" for field, reason in variant.weak.items())
+    return lines + _indent(str(line) for line in variant.transcript)

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The report for people: progress while cases run, and what came of them."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import IO, Final, Self
+
+from conformance.record import KNOWN, PASS, SKIP, VERDICTS, CaseRecord, Record
+from conformance.reports import (
+    BOLD,
+    FAILING,
+    GREEN,
+    RED,
+    WIDTH,
+    YELLOW,
+    Paint,
+    describe,
+    grouped,
+    one_line,
+    painter,
+    plural,
+    printable,
+    title,
+    wrapped,
+)
+
+_ERASE: Final = "\r\x1b[K"
+
+
+def use_color(stream: IO[str], environ: Mapping[str, str]) -> bool:
+    """Whether `stream` may get escape sequences: a terminal, not dumb, without NO_COLOR."""
+    return stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+
+
+class Progress:
+    """Says how far a run is.
+
+    Where escape sequences are allowed, one status line is written over and over; otherwise each
+    failing case gets a line when it is done. A context manager: the status line goes at the end.
+    """
+
+    def __init__(
+        self,
+        stream: IO[str],
+        total: int,
+        live: bool,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._stream = stream
+        self._total = total
+        self._live = live
+        self._clock = clock
+        self._begun = clock()
+        self._done = 0
+        self._failing = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._write(_ERASE)
+
+    def begin(self, case_id: str) -> None:
+        """Note that a case begins."""
+        self._draw(case_id)
+
+    def end(self, case: CaseRecord) -> None:
+        """Note that a case is done."""
+        self._done += 1
+        if case.verdict in FAILING:
+            self._failing += 1
+            if not self._live:
+                self._write(f"{case.verdict}  {case.id}: {one_line(title(case))}\n")
+        self._draw(case.id)
+
+    def _draw(self, case_id: str) -> None:
+        if not self._live:
+            return
+        digits = len(str(self._total))
+        failing = f"{self._failing} failing  " if self._failing else ""
+        spent = self._clock() - self._begun
+        line = f"[{self._done:{digits}}/{self._total}] {failing}{printable(case_id)}  {spent:.1f} s"
+        self._write(_ERASE + line[: shutil.get_terminal_size().columns - 1])
+
+    def _write(self, text: str) -> None:
+        self._stream.write(text)
+        self._stream.flush()
+
+
+def summary(record: Record, color: bool, width: int = WIDTH) -> str:
+    """Say what came of a run: what fails first, and how many of what last."""
+    paint = painter(color)
+    parts = [_group(group, paint, width) for group in grouped(record.cases)]
+    for verdict in (KNOWN, SKIP):
+        parts += _by_reason(record.cases, verdict, paint, width)
+    return "\n".join(["\n".join([*part, ""]) for part in parts] + _closing(record, paint)) + "\n"
+
+
+def _group(group: list[CaseRecord], paint: Paint, width: int) -> list[str]:
+    first = group[0]
+    head = f"{paint(first.verdict, RED)}  {paint(one_line(title(first)), BOLD)}"
+    lines = [f"{head}  ({plural(len(group), 'case')})"]
+    lines += [f"  {case.id}" for case in group]
+    return lines + describe(group, paint, width)
+
+
+def _by_reason(
+    cases: Iterable[CaseRecord], verdict: str, paint: Paint, width: int
+) -> list[list[str]]:
+    """List the cases of one verdict under each of its reasons."""
+    reasons: dict[str, list[str]] = {}
+    for case in cases:
+        if case.verdict == verdict:
+            reasons.setdefault(one_line(case.reason), []).append(case.id)
+    return [
+        [f"{paint(verdict, YELLOW)}  {reason}  ({plural(len(ids), 'case')})", *wrapped(ids, width)]
+        for reason, ids in reasons.items()
+    ]
+
+
+def _closing(record: Record, paint: Paint) -> list[str]:
+    lines = []
+    weak = [case.weak for case in record.cases if case.weak]
+    if weak:
+        fields = plural(sum(weak), "weak field")
+        lines.append(f"{fields} in {plural(len(weak), 'case')}: any value passes there")
+    if record.interrupted:
+        lines.append(paint("interrupted: not every case had its turn", YELLOW))
+    verdicts = record.verdicts
+    code = RED if set(FAILING).intersection(verdicts) else GREEN
+    where = f"on {printable(record.environment.name)} in {record.duration:.1f} s"
+    return [*lines, f"{paint(counts(verdicts), code)}  {where}"]
+
+
+def counts(verdicts: Iterable[str]) -> str:
+    """Count verdicts: ``112 cases: 100 pass, 2 known, 10 skip``."""
+    given = list(verdicts)
+    order = (PASS, KNOWN, *(v for v in VERDICTS if v not in (PASS, KNOWN, SKIP)), SKIP)
+    tally = ", ".join(f"{given.count(v)} {v.lower()}" for v in order if v in given)
+    return f"{plural(len(given), 'case')}: {tally or 'none ran'}"

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Every case as one test: traced on this kernel, and judged."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from conformance import expectation, record, runner
+from conformance.cases import Case, all_cases
+from conformance.expectation import KnownIssue
+from conformance.facts import Environment, Fact
+from conformance.reports import terminal
+
+
+def _parameter(case: Case) -> object:
+    marks = [pytest.mark.xdist_group(case.group)] if case.group else []
+    return pytest.param(case, id=case.id, marks=marks)
+
+
+@pytest.fixture(scope="session")
+def known(expected: Path, vocabulary: Mapping[str, Fact]) -> Sequence[KnownIssue]:
+    return expectation.load_known(expected, vocabulary)
+
+
+@pytest.fixture(scope="session")
+def tracer(environment: Environment, known: Sequence[KnownIssue]) -> Iterator[runner.Runner]:
+    options = record.OptionsRecord(frames=200, repeat=1, timeout=20.0, jobs=1, patterns=())
+    with runner.Runner(environment, known, options) as made:
+        yield made
+
+
+# What every tracer can see at every stop of the case is what the golden says.
+@pytest.mark.parametrize("case", [_parameter(case) for case in all_cases()])
+def test_case(
+    case: Case, tracer: runner.Runner, environment: Environment, vocabulary: Mapping[str, Fact],
+    expected: Path,
+) -> None:  # fmt: skip
+    (seen,) = tracer.run(runner.plan([case], environment, vocabulary, expected))
+    if seen.verdict == record.SKIP:
+        pytest.skip(seen.reason)
+    assert seen.verdict in (record.PASS, record.KNOWN), terminal.failure(seen)
