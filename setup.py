@@ -8,6 +8,6 @@ from setuptools import setup
 
 sys.path.insert(0, str(Path(__file__).parent / "cprobes"))
 
-from build import BuildProbes  # noqa: E402
+from build import BuildProbes
 
 setup(cffi_modules=["cprobes/build.py:ffibuilder"], cmdclass={"build_ext": BuildProbes})

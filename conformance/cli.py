@@ -26,17 +26,20 @@ With --bisect everything but 0 and 1 is 125, as `git bisect run` wants it.
 """
 
 
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM: ends a run as ^C does."""
-
-
 def run(args: argparse.Namespace) -> int:
     """Trace cases on this kernel, and judge every stop."""
     from conformance import expectation, facts, record, runner
     from conformance.cases import all_cases
     from conformance.reports import terminal
 
-    signal.signal(signal.SIGTERM, _terminate)
+    stopped = 130
+
+    def terminate(*_: object) -> NoReturn:
+        nonlocal stopped
+        stopped = 143
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, terminate)
     chosen = runner.select(all_cases(), args.patterns)
     vocabulary = facts.vocabulary(args.expected)
     known = expectation.load_known(args.expected, vocabulary)
@@ -49,11 +52,11 @@ def run(args: argparse.Namespace) -> int:
     live = terminal.use_color(sys.stderr, os.environ)
     with terminal.Progress(sys.stderr, len(planned), live) as progress:
         made = runner.conduct(planned, environment, known, options, progress.begin, progress.end)
+    print(terminal.summary(made, color), end="", flush=True)
     if args.record:
         record.write(args.record, made)
-    print(terminal.summary(made, color), end="")
     if made.interrupted:
-        return 130
+        return stopped
     return record.exit_code(made.verdicts, args.bisect)
 
 
@@ -256,10 +259,6 @@ def _add_report(commands: Any) -> None:
                      default="terminal")  # fmt: skip
 
 
-def _terminate(*_: object) -> NoReturn:
-    raise _Terminated
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code. No traceback reaches the user."""
     args = _parser().parse_args(argv)
@@ -270,8 +269,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OrigaxError as error:
         print(f"origax: {error}", file=sys.stderr)
         code = error.exit_code
-    except _Terminated:
-        code = 143
     except KeyboardInterrupt:
         code = 130
     except BrokenPipeError:

@@ -264,7 +264,7 @@ def changes(expected: Path) -> tuple[Change, ...]:
 
     :raises UsageError: it is missing or wrong
     """
-    import tomllib  # noqa: PLC0415  - not needed by what only lists or shows
+    import tomllib
 
     path = expected / "facts.toml"
     try:
@@ -496,7 +496,7 @@ def core_files(hard_limit: int, pattern: str) -> bool:
 
 
 def _cpuid(leaf: int, subleaf: int) -> tuple[int, int, int, int]:
-    from importlib import import_module  # noqa: PLC0415  - the extension is slow to load
+    from importlib import import_module
 
     try:
         native = import_module("conformance._native")
@@ -533,14 +533,14 @@ def _reap(pid: int) -> int | None:
 
 
 def _kill(pid: int) -> None:
-    import signal  # noqa: PLC0415
+    import signal
 
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
 
 
 def _libc() -> Any:
-    import ctypes  # noqa: PLC0415  - the largest import of all, and only probing needs it
+    import ctypes
 
     return ctypes.CDLL(None, use_errno=True)
 
@@ -555,7 +555,7 @@ _NUMBERS: Final = (
 
 def _syscall(name: str, *arguments: Any) -> int:
     """Make a system call: its result, or minus the error's number."""
-    import ctypes  # noqa: PLC0415
+    import ctypes
 
     libc = _libc()
     libc.syscall.restype = ctypes.c_long
@@ -565,7 +565,7 @@ def _syscall(name: str, *arguments: Any) -> int:
 
 def tracing_allowed() -> bool:
     """Try PTRACE_SEIZE, with PTRACE_O_EXITKILL, on a child that is killed at once."""
-    import ctypes  # noqa: PLC0415
+    import ctypes
 
     seize, exitkill = 0x4206, 1 << 20
     try:
@@ -598,8 +598,8 @@ def counts(kind: int, config: int, asynchronous: bool) -> bool:
     :param config: PERF_COUNT_HW_CPU_CYCLES (0) or PERF_COUNT_SW_CPU_CLOCK (0)
     :param asynchronous: it must take O_ASYNC, too
     """
-    import fcntl  # noqa: PLC0415
-    import struct  # noqa: PLC0415
+    import fcntl
+    import struct
 
     disabled, exclude_kernel, exclude_hv, cloexec = 1 << 0, 1 << 5, 1 << 6, 8
     attr = struct.pack(
@@ -627,14 +627,14 @@ def membarrier_rseq() -> bool:
 
 def rseq() -> bool:
     """Ask rseq(2) for a registration that no kernel grants: no area, no length."""
-    import errno  # noqa: PLC0415
+    import errno
 
     return _syscall("rseq", None, 0, 0, 0) == -errno.EINVAL
 
 
 def permission_facts(source: Sources) -> dict[str, Value]:
     """Give the facts of group "permissions", which this process tries out on itself."""
-    import resource  # noqa: PLC0415
+    import resource
 
     status = fields(source.status)
     cap_sys_ptrace = 1 << 19
@@ -755,7 +755,7 @@ def block_device() -> Device | None:
 
 def _watched(path: Path, affinity: set[int]) -> Device | None:
     """Read a file from the CPU that its interrupt lands on, once that is known."""
-    import mmap  # noqa: PLC0415
+    import mmap
 
     try:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC)
@@ -795,7 +795,7 @@ def _rounds(fd: int, buffer: Any) -> list[dict[str, Interrupt]]:
 
 def _readable(candidates: Iterator[Path]) -> Iterator[Path]:
     """Keep what can be read directly: at most two files of each file system, real disks first."""
-    import stat  # noqa: PLC0415
+    import stat
 
     tries: dict[int, int] = {}
     later: list[Path] = []
@@ -809,7 +809,7 @@ def _readable(candidates: Iterator[Path]) -> Iterator[Path]:
             continue
         device = about.st_rdev if block else about.st_dev
         tries[device] = tries.get(device, 0) + 1
-        if tries[device] > 2 or not os.access(path, os.R_OK):  # noqa: PLR2004
+        if tries[device] > 2 or not os.access(path, os.R_OK):
             continue
         # Major 0 is no disk itself (overlay, btrfs, 9p), though there may be one below.
         if os.major(device):
@@ -839,7 +839,7 @@ def interrupt_facts(device: Device | None, cpus: int) -> dict[str, Value]:
     """Give the facts of group "interrupts"."""
     return {
         "cpus": cpus,
-        "two_cpus": cpus >= 2,  # noqa: PLR2004
+        "two_cpus": cpus >= 2,
         "device": device is not None,
         "device_name": device.name if device else "",
         "device_irq": device.irq if device else -1,

@@ -140,8 +140,8 @@ def _untraced(verdict: str, reason: str, duration: float = 0.0) -> dict[str, Any
 class _Worker:
     """One worker process and the case that it has."""
 
-    def __init__(self, cpus: Sequence[int]) -> None:
-        command = [sys.executable, "-m", "conformance.worker", str(os.getpid()), *map(str, cpus)]
+    def __init__(self, program: Sequence[str], cpus: Sequence[int]) -> None:
+        command = [sys.executable, *program, str(os.getpid()), *map(str, cpus)]
         try:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
@@ -209,8 +209,10 @@ class Runner:
     """Runs planned cases in worker processes; a context manager, so that none is left."""
 
     def __init__(
-        self, environment: Environment, known: Sequence[KnownIssue], options: OptionsRecord
-    ) -> None:
+        self, environment: Environment, known: Sequence[KnownIssue], options: OptionsRecord,
+        program: Sequence[str] = ("-m", "conformance.worker"),
+    ) -> None:  # fmt: skip
+        self.program = program
         self.environment = environment
         self.known = known
         self.options = options
@@ -245,9 +247,9 @@ class Runner:
             while waiting or selector.get_map():
                 self._hand_out(waiting, selector, begins)
                 for worker, answer in self._collect(selector):
-                    item, worker.planned = worker.planned, None
-                    if item is not None:
-                        yield judge(item, answer, self.environment, self.known)
+                    done, worker.planned = worker.planned, None
+                    if done is not None:
+                        yield judge(done, answer, self.environment, self.known)
 
     def _hand_out(
         self, waiting: list[Planned], selector: selectors.BaseSelector,
@@ -269,7 +271,7 @@ class Runner:
             if worker.planned is None:
                 return worker
         turn = self._started % len(self._cpus)
-        worker = _Worker(self._cpus[turn:] + self._cpus[:turn])
+        worker = _Worker(self.program, self._cpus[turn:] + self._cpus[:turn])
         self._started += 1
         self._workers.append(worker)
         return worker

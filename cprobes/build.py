@@ -67,5 +67,6 @@ class BuildProbes(build_ext):
         if done.returncode:
             first = (done.stderr.strip().splitlines() or ["no message"])[0]
             if flag == "-m64":
-                raise SystemExit(f"origax: {source.name} does not compile\n  on: {command}\n  do: {first}")
+                what = f"origax: {source.name} does not compile\n  on: {' '.join(command)}"
+                raise SystemExit(f"{what}\n  do: see what the compiler says: {first}")
             self.warn(f"no {target.name}: this compiler cannot ({first})")

@@ -10,7 +10,7 @@ from conformance import expectation, record, runner
 from conformance.cases import Case, all_cases
 from conformance.expectation import KnownIssue
 from conformance.facts import Environment, Fact
-from conformance.reports import terminal
+from conformance.reports import describe
 
 
 def _parameter(case: Case) -> object:
@@ -39,4 +39,4 @@ def test_case(
     (seen,) = tracer.run(runner.plan([case], environment, vocabulary, expected))
     if seen.verdict == record.SKIP:
         pytest.skip(seen.reason)
-    assert seen.verdict in (record.PASS, record.KNOWN), terminal.failure(seen)
+    assert seen.verdict in (record.PASS, record.KNOWN), "\n".join(describe([seen]))

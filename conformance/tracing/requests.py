@@ -9,11 +9,9 @@ from __future__ import annotations
 import ctypes
 from typing import Final
 
-from ptrace import PtraceError
+from ptrace import PtraceError as PtraceError
 from ptrace.binding import func as binding
 from ptrace.binding.linux_struct import iovec_struct
-
-__all__ = ["PtraceError"]
 
 # include/uapi/linux/ptrace.h; python-ptrace has none of these.
 CONT: Final = 7
@@ -40,6 +38,11 @@ O_EVENTS: Final = (
 )
 
 SIGINFO_SIZE: Final = 128
+
+
+def resume(pid: int, request: int, signo: int = 0) -> None:
+    """Resume a stopped tracee by any resuming request, without waiting."""
+    binding.ptrace(request, pid, 0, signo)
 
 
 def seize(pid: int, options: int) -> None:

@@ -113,7 +113,7 @@ class Task:
 
     def resume(self, request: int = requests.CONT, signo: int = 0) -> None:
         """Resume without waiting: something else has to happen before the next stop."""
-        requests.binding.ptrace(request, self.pid, 0, signo)
+        requests.resume(self.pid, request, signo)
 
     def interrupt(self) -> Stop:
         """PTRACE_INTERRUPT a running task, and take the stop."""
@@ -298,7 +298,7 @@ class Trace:
             with contextlib.suppress(OSError):
                 while not snapshot.decode(snapshot.take(pid), pid, "").ended:
                     with contextlib.suppress(requests.PtraceError):
-                        requests.binding.ptrace_cont(pid)
+                        requests.resume(pid, requests.CONT)
         self._alive.clear()
         self.leader = 0
 

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Preparations that go wrong on purpose: the harness has to outlive each. Its
+ * own tests use them, no case does.
+ */
+#include "probe.h"
+
+/* Dies of SIGSEGV before the gate. */
+SETUP(crash)
+{
+	board = (struct origax_board *)board->result[15];
+	*(volatile uint32_t *)&board->traced = 0;
+	return 0;
+}
+
+/* Fails, as a setup does that is refused something. */
+SETUP(refuse)
+{
+	(void)board;
+	return EPERM;
+}
+
+/*
+ * Leaves processes behind that nothing ties to it: each in a session of its
+ * own, with every signal blocked that can be. arg[0] of them.
+ */
+SETUP(wild)
+{
+	uint64_t all = ~0ULL;
+	uint64_t i;
+
+	for (i = 0; i < board->arg[0]; i++) {
+		if (sys(SYS_clone, SIGCHLD, 0, 0, 0))
+			continue;
+		sys(SYS_setsid, 0, 0, 0, 0);
+		sys(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, 0, 8);
+		for (;;)
+			sys(SYS_pause, 0, 0, 0, 0);
+	}
+	return 0;
+}

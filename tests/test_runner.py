@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The runner: plans, outlives whatever a case does, and leaves nothing behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import misbehaving
+import pytest
+
+from conformance import record, runner
+from conformance.cases import Case, all_cases
+from conformance.cases import _registry as registry
+from conformance.errors import UsageError
+from conformance.facts import Environment, Fact
+from conformance.record import CaseRecord
+from conformance.runner import Planned
+
+CASES = {name: case for name, case in registry.items() if name.startswith("misbehaving.")}
+for _name in CASES:
+    del registry[_name]
+
+
+def descendants(marker: str) -> list[str]:
+    """Command lines of living processes that carry a marker in their environment."""
+    found = []
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            environ = (directory / "environ").read_bytes()
+            state = (directory / "stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if marker.encode() in environ and state != "Z":
+            found.append(f"{directory.name} {state}")
+    return found
+
+
+def run(
+    names: list[str], environment: Environment, monkeypatch: pytest.MonkeyPatch, repeat: int = 1
+) -> list[CaseRecord]:
+    """Run misbehaving cases, and see that no process is left afterwards."""
+    marker = f"ORIGAX_TEST={os.urandom(8).hex()}"
+    monkeypatch.setenv(*marker.split("="))
+    options = record.OptionsRecord(frames=10, repeat=repeat, timeout=0.3, jobs=1, patterns=())
+    monkeypatch.setattr(runner, "GRACE", 1.0)
+    planned = [Planned(CASES[f"misbehaving.{name}"], None, "") for name in names]
+    with runner.Runner(environment, (), options, [misbehaving.__file__]) as made:
+        seen = list(made.run(planned))
+    assert not [line for line in descendants(marker) if not line.startswith(f"{os.getpid()} ")]
+    return seen
+
+
+# A case that hangs, blocks every signal, dies early, fails its setup or has a bug costs that case.
+@pytest.mark.parametrize(
+    ("name", "verdict", "reason"),
+    [
+        ("hang", "MISS", "no answer within 0.3 s"),
+        ("deaf", "MISS", "no answer within 0.3 s"),
+        ("endless_control", "MISS", "no answer within 0.3 s"),
+        ("crash", "ERROR", "stopped by signal SIGSEGV before its gate"),
+        ("refuse", "ERROR", "Operation not permitted"),
+        ("suicide", "ERROR", "the worker died (signal 9)"),
+        ("stuck", "MISS", "the worker itself gave no answer"),
+        ("bug", "ERROR", "KeyError: 'no such thing'"),
+        ("wild", "ERROR", "left 20 processes behind"),
+    ],
+)
+def test_misbehaviour(
+    name: str, verdict: str, reason: str, environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (seen,) = run([name], environment, monkeypatch)
+    assert (seen.verdict, reason in seen.reason) == (verdict, True), seen.reason
+
+
+# After a case that killed the worker, the next one has a new worker and its own verdict.
+def test_goes_on(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = run(["suicide", "bug"], environment, monkeypatch)
+    assert [case.verdict for case in seen] == ["ERROR", "ERROR"]
+    assert "KeyError" in seen[1].reason
+
+
+# Repeats that differ are UNSTABLE, and the record keeps each transcript with its count.
+def test_unstable(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    (seen,) = run(["moody"], environment, monkeypatch, repeat=3)
+    assert seen.verdict == "UNSTABLE"
+    assert [(t.count, len(t.lines)) for t in seen.transcripts] == [(1, 1)] * 3
+
+
+# A pattern is an id, a family or a shell pattern; one that fits nothing is an error with hints.
+def test_select() -> None:
+    cases = all_cases()
+    assert [case.id for case in runner.select(cases, ["syscalls.pair"])] == ["syscalls.pair"]
+    assert {case.family for case in runner.select(cases, ["syscalls"])} == {"syscalls"}
+    assert len(runner.select(cases, ["syscalls.p*"])) > 1
+    with pytest.raises(UsageError, match=r"syscalls\.pair"):
+        runner.select(cases, ["syscalls.pear"])
+
+
+# A missing need is the reason of a SKIP, with what would give it.
+def test_missing(environment: Environment, vocabulary: Mapping[str, Fact]) -> None:
+    case = Case("family.name", "x86_64", "none", (), ("fred",), None, lambda trace: None)
+    lacking = Environment(environment.name, {**environment.facts, "fred": False}, {})
+    assert vocabulary["fred"].lack in runner.missing(case, lacking, vocabulary)
+    having = Environment(environment.name, {**environment.facts, "fred": True}, {})
+    assert runner.missing(case, having, vocabulary) == ""
+
+
+# Every need that a case states is a boolean fact, which says what would give it.
+def test_needs(vocabulary: Mapping[str, Fact]) -> None:
+    for case in all_cases():
+        for need in case.needs:
+            assert vocabulary[need].kind is bool, case.id
+            assert vocabulary[need].lack, need
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path, str]]:
+    """`origax run` as a user starts it, with its record's path and a marker of its processes."""
+    path = tmp_path / "record.json"
+    marker = f"ORIGAX_TEST={os.urandom(8).hex()}"
+    command = [sys.executable, "-m", "conformance", "run", "--repeat", "50", "--record", str(path)]
+    name, _, word = marker.partition("=")
+    process = subprocess.Popen(
+        command, env=os.environ | {name: word}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True,
+    )  # fmt: skip
+    yield process, path, marker
+    process.kill()
+    process.communicate()
+
+
+def until_gone(marker: str) -> list[str]:
+    """Wait up to a second for the marked processes to go; returns those that have not."""
+    deadline = time.monotonic() + 1
+    while descendants(marker) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return descendants(marker)
+
+
+# Killed at any moment, the runner leaves no process behind.
+@pytest.mark.parametrize("moment", [0.05, 0.3, 0.5, 0.9])
+def test_killed(moment: float, started: tuple[subprocess.Popen[str], Path, str]) -> None:
+    process, _, marker = started
+    time.sleep(moment)
+    process.kill()
+    process.wait()
+    assert until_gone(marker) == []
+
+
+# ^C and SIGTERM end a run early: what was done is recorded, and nothing is left behind.
+@pytest.mark.parametrize("signo", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted(
+    signo: signal.Signals, started: tuple[subprocess.Popen[str], Path, str]
+) -> None:
+    process, path, marker = started
+    time.sleep(1.0)
+    process.send_signal(signo)
+    out, _ = process.communicate(timeout=10)
+    assert process.returncode == 128 + signo, out
+    assert "Traceback" not in out
+    assert until_gone(marker) == []
+    assert json.loads(path.read_text())["interrupted"] is True
