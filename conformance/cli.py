@@ -236,7 +236,8 @@ def _add_update(commands: Any) -> None:
         "ID.\nRecords must come from `origax run --repeat 10 --record FILE` or more repeats."
     )
     sub = _command(commands, "update", update, epilog=epilog)
-    sub.add_argument("records", metavar="RECORD", nargs="+", type=Path, help="from one machine or many")
+    sub.add_argument("records", metavar="RECORD", nargs="+", type=Path,
+                     help="from one machine or many")  # fmt: skip
     sub.add_argument("--accept", metavar="ID", help="write that group of changes")
     sub.add_argument("--reason", metavar="TEXT", default="", help="why it is right: goes to `why`")
     sub.add_argument("--when", metavar="EXPR",

@@ -245,7 +245,7 @@ def holds(when: str, facts: Mapping[str, Value]) -> bool:
     """
     try:
         return bool(_evaluate(_parse(when), facts.__getitem__))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         what = f"the fact {error} is unknown here" if isinstance(error, KeyError) else str(error)
         raise UsageError(
             what, f"when = {when!r}", "take the facts, or the record, again with this origax"
@@ -378,6 +378,9 @@ class _Table:
         """Give a transcript that is not empty."""
         text = self.text(key)
         try:
+            for number, line in enumerate(text.split("\n"), 1):
+                if not (line.isascii() and line.replace("\t", " ").isprintable()):
+                    raise ValueError(f"line {number}: {line!a} is not all printable ASCII")
             return parse_transcript(text)
         except ValueError as error:
             raise self.wrong(
@@ -386,7 +389,11 @@ class _Table:
             ) from None
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Read a file that a person wrote.
+
+    :raises UsageError: it cannot be read, or is not UTF-8
+    """
     try:
         return path.read_bytes().decode("utf-8")
     except OSError as error:
@@ -404,7 +411,7 @@ def _read(path: Path) -> str:
 def _toml(text: str, path: Path) -> _Table:
     try:
         return _Table(str(path), tomllib.loads(text))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"the file is not TOML: {error}", str(path), "mend that line") from None
 
 
@@ -437,7 +444,7 @@ def load(expected: Path, case_id: str, vocabulary: Mapping[str, Fact]) -> Expect
     :raises UsageError: there is none, or anything in it is garbled
     """
     path = path_of(expected, case_id)
-    return parse(_read(path), path, case_id, vocabulary)
+    return parse(read_text(path), path, case_id, vocabulary)
 
 
 def parse(text: str, path: Path, case_id: str, vocabulary: Mapping[str, Fact]) -> Expectation:
@@ -602,7 +609,7 @@ def load_known(expected: Path, vocabulary: Mapping[str, Fact]) -> tuple[KnownIss
     path = expected / "known_issues.toml"
     if not os.path.lexists(path):
         return ()
-    file = _toml(_read(path), path)
+    file = _toml(read_text(path), path)
     file.only("issue")
     return tuple(_known(table, expected, vocabulary) for table in file.tables("issue"))
 

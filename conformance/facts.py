@@ -87,7 +87,7 @@ class Change:
     observable: str
 
     def fact(self) -> Fact:
-        """Give the change as a boolean fact, whose `doc` has what is seen of it on a second line."""
+        """Give the change as a boolean fact; what is seen of it is a second line of `doc`."""
         releases = ", ".join(f"v{release}" for release in (self.since, *self.backports))
         probe = f'By version: commit {self.commit} ("{self.subject}") (in {releases}).'
         doc = f"{probe}\n{self.observable}"
@@ -218,9 +218,10 @@ VOCABULARY: Final[Mapping[str, Fact]] = {
              "give origax two online CPUs (taskset, cpuset, --cpus 2)"),
             ("device", bool, "Some numbered row of /proc/interrupts moves with each direct read of "
              "a file or disk, on the CPU that reads; false where /proc/interrupts is masked.",
-             "keep origax, or any file of 4 KiB in the home directory, on a real disk; in a guest "
-             "add one (QEMU: -drive file=FILE,if=none,id=d0,format=raw "
-             "-device virtio-blk-pci,drive=d0) and run as root"),
+             "keep origax, or any file of 4 KiB in the home directory, on a real disk, and let "
+             "origax use the CPU that its interrupt goes to; in a guest add a disk (QEMU: -drive "
+             "file=FILE,if=none,id=d0,format=raw -device virtio-blk-pci,drive=d0) and run as "
+             "root"),
             ("device_name", str, "What /proc/interrupts calls that row; empty without one.", ""),
             ("device_irq", int, "That row's number; -1 without one.", ""),
             ("device_cpu", int, "The CPU on which it counts; -1 without one.", ""),
@@ -559,7 +560,8 @@ def _syscall(name: str, *arguments: Any) -> int:
 
     libc = _libc()
     libc.syscall.restype = ctypes.c_long
-    result = libc.syscall(ctypes.c_long(_NUMBERS[name]), *arguments)
+    words = (ctypes.c_long(a) if isinstance(a, int) else a for a in arguments)
+    result = libc.syscall(ctypes.c_long(_NUMBERS[name]), *words)
     return result if result >= 0 else -ctypes.get_errno()
 
 
@@ -825,9 +827,12 @@ def _candidates() -> Iterator[Path]:
     yield from sorted(package.glob("_native*"))
     yield Path(sys.executable).resolve()
     yield from sorted(package.glob("*.py"))
-    home = os.path.expanduser("~")
-    for directory in (os.environ.get("XDG_CACHE_HOME") or f"{home}/.cache", home):
-        with contextlib.suppress(OSError), os.scandir(directory) as entries:
+    for name in (os.environ.get("XDG_CACHE_HOME") or "~/.cache", "~"):
+        # RuntimeError: this user has no home directory.
+        with (
+            contextlib.suppress(OSError, RuntimeError),
+            os.scandir(Path(name).expanduser()) as entries,
+        ):
             yield from (Path(entry.path) for _, entry in zip(range(64), entries, strict=False))
     with contextlib.suppress(OSError):
         partitions = Path("/proc/partitions").read_text(encoding="ascii").split()[4:]

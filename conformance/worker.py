@@ -36,7 +36,7 @@ def trace_case(case: Case, options: Options, cpus: tuple[int, ...]) -> dict[str,
         answer = {"verdict": "MISS", "reason": f"no answer within {options.timeout:g} s"}
     except OrigaxError as error:
         answer = {"verdict": "ERROR", "reason": f"{error.what} (on: {error.on}; do: {error.do})"}
-    except Exception as error:  # a bug in the case or the harness is a verdict, not an end
+    except Exception as error:  # noqa: BLE001 a bug in the case or the harness is a verdict, not an end
         answer = {"verdict": "ERROR", "reason": f"{type(error).__name__}: {error}"}
     answer["lines"] = [str(line) for line in render(trace.events)]
     answer["stops"] = [event.stop.to_json() for event in trace.events if isinstance(event, Seen)]

@@ -23,7 +23,8 @@ ffibuilder.set_source(
     "conformance._native",
     '#include "probe.h"',
     sources=[
-        str(path.relative_to(ROOT)) for path in sorted([*HERE.glob("*.c"), *HERE.glob("x86_64/*.c")])
+        str(path.relative_to(ROOT))
+        for path in sorted([*HERE.glob("*.c"), *HERE.glob("x86_64/*.c")])
     ],
     include_dirs=["cprobes"],
     depends=["cprobes/board.h", "cprobes/probe.h"],
@@ -52,6 +53,7 @@ class BuildProbes(build_ext):
     """build_ext that also compiles ``freestanding/*.c`` for every width the compiler has."""
 
     def run(self) -> None:
+        """Build the extension, then each freestanding program beside it."""
         cc = compiler()
         super().run()
         base = ROOT if self.inplace else Path(self.build_lib)

@@ -21,10 +21,12 @@ class Needy(Protocol):
     """What the doctor asks of a case."""
 
     @property
-    def id(self) -> str: ...
+    def id(self) -> str:
+        """``FAMILY.NAME``."""
 
     @property
-    def needs(self) -> tuple[str, ...]: ...
+    def needs(self) -> tuple[str, ...]:
+        """Names of boolean facts."""
 
 
 @dataclass(frozen=True, slots=True)

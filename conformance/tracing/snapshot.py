@@ -46,6 +46,7 @@ class Siginfo:
 
     @classmethod
     def parse(cls, raw: bytes) -> Siginfo:
+        """Read siginfo_t; what lies behind si_code is read as an address and as a pid."""
         signo, _, code = struct.unpack_from("=iii", raw)
         (addr,) = struct.unpack_from("=Q", raw, 16)
         (pid,) = struct.unpack_from("=i", raw, 16)
@@ -152,7 +153,7 @@ def second_reader(raw: bytes, pid: int) -> None:
         raise ReadersDiffer(
             f"two readers of one stop disagree: {', '.join(names)}",
             f"PTRACE_GETREGS of pid {pid}, read in C and by python-ptrace",
-            "report this: the harness is at fault, or the kernel changes registers of a stopped task",
+            "report this: the harness is at fault, or registers of a stopped task changed",
         )
 
 
