@@ -210,7 +210,7 @@ class Runner:
 
     def __init__(
         self, environment: Environment, known: Sequence[KnownIssue], options: OptionsRecord,
-        program: Sequence[str] = ("-m", "conformance.worker"),
+        program: Sequence[str] = ("-P", "-m", "conformance.worker"),
     ) -> None:  # fmt: skip
         self.program = program
         self.environment = environment
