@@ -10,4 +10,8 @@ sys.path.insert(0, str(Path(__file__).parent / "cprobes"))
 
 from build import BuildProbes
 
-setup(cffi_modules=["cprobes/build.py:ffibuilder"], cmdclass={"build_ext": BuildProbes})
+setup(
+    cffi_modules=["cprobes/build.py:ffibuilder"],
+    cmdclass={"build_ext": BuildProbes},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+)

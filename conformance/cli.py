@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
     vocabulary = facts.vocabulary(args.expected)
     known = expectation.load_known(args.expected, vocabulary)
     environment = facts.collect(args.expected)
+    runner.require_tracing(environment)
     planned = runner.plan(chosen, environment, vocabulary, args.expected)
     options = record.OptionsRecord(
         args.frames, args.repeat, args.timeout, args.jobs, tuple(args.patterns)

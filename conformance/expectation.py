@@ -416,7 +416,7 @@ def _toml(text: str, path: Path) -> _Table:
 
 
 def path_of(expected: Path, case_id: str) -> Path:
-    """Give the expectation file of a case: ``restarts.read.handler``, ``restarts/read.handler.toml``.
+    """Give the expectation file of a case: ``family/name.toml`` of ``family.name``.
 
     :raises UsageError: the text is no case's id (it may come from a record)
     """

@@ -23,7 +23,7 @@ from conformance import record as record_module
 from conformance.cases import Case
 from conformance.errors import HarnessError, UsageError
 from conformance.expectation import Expectation, KnownIssue
-from conformance.facts import Environment, Fact
+from conformance.facts import VOCABULARY, Environment, Fact
 from conformance.record import (
     CaseRecord,
     DifferenceRecord,
@@ -86,6 +86,18 @@ def plan(
         )
         for case in cases
     )  # fmt: skip
+
+
+def require_tracing(environment: Environment) -> None:
+    """Refuse to begin where nothing can be traced.
+
+    :raises HarnessError: PTRACE_SEIZE of an own child is refused
+    """
+    if not environment.facts["tracing_allowed"]:
+        raise HarnessError(
+            "no permission to trace: PTRACE_SEIZE of an own child is refused", environment.name,
+            VOCABULARY["tracing_allowed"].lack,
+        )  # fmt: skip
 
 
 def missing(case: Case, environment: Environment, vocabulary: Mapping[str, Fact]) -> str:

@@ -88,6 +88,10 @@ class Group:
         """Short, and the same for the same change whatever cases and records show it."""
         return hashlib.sha256("\n".join(self.changes[0].what).encode()).hexdigest()[:8]
 
+    def of(self, case_id: str) -> list[Change]:
+        """Give its changes of one case, one a variant."""
+        return [change for change in self.changes if change.before.case_id == case_id]
+
     @property
     def cases(self) -> list[str]:
         """The cases that change, each once."""
@@ -285,7 +289,7 @@ def _show(proposals: Proposals, probes: Probes) -> str:
     lines = [line for group in proposals.groups for line in (*_show_group(group, probes), "")]
     if not proposals.groups:
         lines.append("Nothing to update: what the records show is what the goldens say.")
-    return "\n".join([*lines, *proposals.notes]).rstrip("\n") + "\n"
+    return "\n".join(map(printable, [*lines, *proposals.notes])).rstrip("\n") + "\n"
 
 
 def _show_group(group: Group, probes: Probes) -> Iterator[str]:
@@ -300,7 +304,7 @@ def _show_group(group: Group, probes: Probes) -> Iterator[str]:
     golden = first.variant.transcript if first.variant else ()
     old, new = ([str(line) for line in lines] for lines in (golden, first.transcript))
     diff = difflib.unified_diff(old, new, name, group.environments[0], n=1, lineterm="")
-    yield from (f"    {printable(line)}" for line in diff)
+    yield from (f"    {line}" for line in diff)
     refused = [refusal for change in group.changes for refusal in refusals(change, probes)]
     for refusal in refused:
         yield f"    cannot be accepted: {refusal.what} ({refusal.on})"
@@ -318,7 +322,7 @@ def refusals(change: Change, probes: Probes) -> Iterator[UsageError]:
         yield from _refuse_sighting(sighting, probes)
     before, variant = change.before, change.variant
     for breach in expectation.broken(before.invariants, change.transcript):
-        what = f"it breaks the invariant {breach}"
+        what = f"it breaks the invariant {printable(breach)}"
         yield UsageError(what, change.on, f"if that is right, edit {before.path} by hand")
     if variant is None:
         return
@@ -337,8 +341,8 @@ def _refuse_sighting(sighting: Sighting, probes: Probes) -> Iterator[UsageError]
     again = f"record it again: origax run {case.id} --repeat {REPEATS} --record FILE"
     counts = [transcript.count for transcript in case.transcripts]
     if len(counts) > 1 or counts[0] < REPEATS:
-        what = "the repeats part" if len(counts) > 1 else f"only {plural(counts[0], 'repeat')} agree"
-        yield UsageError(f"{what}, and it takes {REPEATS} that agree", on, again)
+        what = "the repeats part" if len(counts) > 1 else plural(counts[0], "repeat")
+        yield UsageError(f"{what}: it takes {REPEATS} that agree", on, again)
     if any(WEAK in line.fields.values() for line in sighting.transcript):
         do = "make a field weak by hand, with a reason under [weak]"
         yield UsageError(f"a field turned into {WEAK}", on, do)
@@ -378,12 +382,288 @@ def _find(proposals: Proposals, wanted: str) -> Group:
 def _check_reach(
     group: Group, after: Expectation, sightings: Iterable[Sighting], evidence: Iterable[Evidence]
 ) -> None:
-    """Refuse a new golden that reaches an environment which did not show it, or misses one.
+    """Refuse a new golden that misses a source, or reaches an environment that is not one.
 
     :raises UsageError: naming that environment
     """
-    change = next(c for c in group.changes if c.before.case_id == after.case_id)
-    before, case_id = change.before, after.case_id
-    split = "say where the change holds: --when EXPR"
-    for environment in (s.environment for c in _of(group, case_id) for s in c.sightings):
-        ...
+    changes = group.of(after.case_id)
+    before = changes[0].before
+    sources = [sighting for change in changes for sighting in change.sightings]
+    confirmed = set()
+    for sighting in sightings:
+        on = f"{after.case_id} on {sighting.environment}"
+        if expectation.judge(after, sighting.facts, sighting.transcript).verdict == PASS:
+            confirmed.add(sighting.environment)
+        elif _moves(before, after, sighting.facts):
+            what = "an environment of the same variant does not show the change"
+            raise UsageError(what, on, "split the variant: --when EXPR, false there")
+        elif sighting in sources:
+            what = "the condition does not hold where the change was seen"
+            raise UsageError(what, on, "give --when EXPR that is true there")
+    for each in evidence:
+        unseen = after.case_id in each.cases and each.environment not in confirmed
+        if unseen and _moves(before, after, each.facts):
+            raise UsageError(
+                "the evidence covers more environments than the records given",
+                f"{after.case_id} on {each.environment}",
+                "give its record too, or split the variant: --when EXPR, false there",
+            )
+
+
+def _moves(before: Expectation, after: Expectation, facts: Mapping[str, Value]) -> bool:
+    """Say whether the golden of an environment changes."""
+    old, new = before.choose(facts), after.choose(facts)
+    return (old and old.transcript) != (new and new.transcript)
+
+
+def read_evidence(expected: Path) -> tuple[Evidence, ...]:
+    """Read which environments confirmed which cases.
+
+    :raises UsageError: a file is garbled
+    """
+    return tuple(_evidence(path) for path in sorted((expected / "evidence").glob("*.json")))
+
+
+def _evidence(path: Path) -> Evidence:
+    try:
+        data = json.loads(expectation.read_text(path))
+        facts, cases = dict(data["facts"]), frozenset(dict(data["cases"]))
+        return Evidence(str(data["environment"]), facts, cases)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UsageError(
+            f"the evidence is garbled: {type(error).__name__}: {error}",
+            str(path),
+            "restore it from git, or write it again from a record",
+        ) from None
+
+
+# Accept.
+
+
+def _plan(
+    group: Group,
+    acceptance: Acceptance,
+    sightings: Sequence[Sighting],
+    expected: Path,
+    vocabulary: Mapping[str, Fact],
+) -> dict[Path, str]:
+    """Give the new text of every file, each read back and judged; nothing is written."""
+    evidence = read_evidence(expected)
+    texts = {}
+    for case_id in group.cases:
+        changes = group.of(case_id)
+        before = changes[0].before
+        text = _edit(expectation.read_text(before.path), before, changes, acceptance)
+        try:
+            after = expectation.parse(text, before.path, case_id, vocabulary)
+        except UsageError as error:
+            what = f"the golden would be wrong: {error.what}"
+            raise UsageError(what, error.on, error.do) from None
+        _check_edit(before, after, changes, acceptance)
+        _check_reach(group, after, [s for s in sightings if s.case.id == case_id], evidence)
+        texts[before.path] = text
+    return texts
+
+
+def _check_edit(
+    before: Expectation, after: Expectation, changes: Sequence[Change], acceptance: Acceptance
+) -> None:
+    """Refuse an edit that did anything but what was meant."""
+    replaced = _rewritten(changes, acceptance)
+    wanted = [v.transcript for v in before.variants if v.name not in replaced]
+    wanted += [change.transcript for change in changes]
+    if sorted(map(str, wanted)) != sorted(str(v.transcript) for v in after.variants):
+        do = "edit the file by hand, and report this"
+        raise HarnessError("the edit went wrong, nothing is written", str(before.path), do)
+
+
+def _rewritten(changes: Iterable[Change], acceptance: Acceptance) -> set[str]:
+    """Name the variants whose transcripts are replaced; a split leaves them as they are."""
+    return {c.variant.name for c in changes if c.variant and acceptance.when is None}
+
+
+Body = list[tuple[Any, Any]]
+"""A table as tomlkit holds it: keys with their values, and None with blank lines and comments."""
+
+
+def _edit(
+    text: str, before: Expectation, changes: Sequence[Change], acceptance: Acceptance
+) -> str:
+    """Give the text of an expectation file with the changes, all else as it was."""
+    tomlkit = _tomlkit()
+    if not before.variants:
+        return f"{text.rstrip()}\n\n{_new_variant('base', changes[0], acceptance)}"
+    document = tomlkit.parse(text)
+    tables = document["variant"]
+    if not isinstance(tables, tomlkit.items.AoT):
+        raise UsageError(
+            "the variants cannot be edited where they are",
+            str(before.path),
+            "write each under [[variant]], one after the other",
+        )
+    replaced = _rewritten(changes, acceptance)
+    for variant in before.variants:
+        if variant.like in replaced and variant.name not in replaced:
+            _write_transcript(_body(tables, variant.name), variant.transcript)
+    for change in changes:
+        if change.variant and acceptance.when is None:
+            _rewrite(_body(tables, change.variant.name), change, acceptance)
+        else:
+            _split(tables, change, acceptance)
+    return str(tomlkit.dumps(document))
+
+
+def _tomlkit() -> Any:
+    try:
+        import tomlkit
+    except ImportError:
+        raise UsageError(
+            "goldens are edited with tomlkit, which is not installed",
+            "origax update --accept",
+            "pip install 'origax[update]'",
+        ) from None
+    return tomlkit
+
+
+def _new_variant(name: str, change: Change, acceptance: Acceptance) -> str:
+    if acceptance.when is None:
+        raise UsageError(
+            "a new variant needs a condition",
+            change.on,
+            "say where it holds: --when EXPR, such as --when x86_64",
+        )
+    return (
+        "[[variant]]\n"
+        f"name = {_text(name)}\n"
+        f"when = {_text(acceptance.when)}\n"
+        f"basis = {_text(acceptance.basis)}\n"
+        f"transcript = {_transcript(change.transcript)}\n"
+        f"why = {_text(acceptance.reason)}\n"
+    )
+
+
+def _text(text: str) -> str:
+    return str(_tomlkit().string(text).as_string())
+
+
+def _transcript(lines: Transcript) -> str:
+    text = "\n".join(map(str, lines)).replace("\\", "\\\\").replace('"""', '""\\"')
+    return f'"""\n{text}\n"""'
+
+
+def _body(tables: Any, name: str) -> Body:
+    for table in tables:
+        body: Body = table.value.body
+        if body[_at(body, "name")][1] == name:
+            return body
+    raise KeyError(name)
+
+
+def _at(body: Body, wanted: str) -> int:
+    """Give where a key stands; -1 if it does not."""
+    return next((i for i, (key, _) in enumerate(body) if key and key.key == wanted), -1)
+
+
+def _write(body: Body, key: str, value: str, old: str, after: str = "") -> None:
+    """Put a value where `old` stands, with its comment; else below the key `after`."""
+    tomlkit = _tomlkit()
+    item = tomlkit.value(value)
+    index = _at(body, old)
+    if index < 0:
+        body.insert(_at(body, after) + 1, (tomlkit.key(key), item))
+        return
+    was = body[index][1].trivia
+    item.trivia.indent, item.trivia.trail = was.indent, was.trail
+    item.trivia.comment_ws, item.trivia.comment = was.comment_ws, was.comment
+    body[index] = (body[index][0] if key == old else tomlkit.key(key), item)
+
+
+def _rewrite(body: Body, change: Change, acceptance: Acceptance) -> None:
+    """Give a variant another transcript, basis and reason."""
+    _write_transcript(body, change.transcript)
+    _write(body, "basis", _text(acceptance.basis), old="basis")
+    _write(body, "why", _text(acceptance.reason), old="why", after="transcript")
+
+
+def _write_transcript(body: Body, transcript: Transcript) -> None:
+    """Put a transcript in the place of the old one, or of `like` and `replace`."""
+    old = "like" if _at(body, "like") >= 0 else "transcript"
+    _write(body, "transcript", _transcript(transcript), old=old)
+    index = _at(body, "replace")
+    if index >= 0:
+        body[index : index + 1] = _comments(body[index][1])
+
+
+def _comments(item: Any) -> Body:
+    """Give the comments in and beside a value as lines of their own."""
+    text = f"{item.as_string()} {item.trivia.comment}"
+    found = re.findall(r"\"(?:\\.|[^\"\\])*\"|'[^']*'|(#[^\n]*)", text)
+    comment = _tomlkit().comment
+    return [(None, comment(text.lstrip("# ").rstrip())) for text in found if text]
+
+
+def _split(tables: Any, change: Change, acceptance: Acceptance) -> None:
+    """Add a variant below the one it comes from, and narrow that; else below the last."""
+    names = [str(table.value.body[_at(table.value.body, "name")][1]) for table in tables]
+    slug = re.sub(r"[^a-z0-9]+", "_", (acceptance.when or "").lower()).strip("_")[:40]
+    name = next(n for n in (slug, *(f"{slug}_{i}" for i in range(2, 99))) if n not in names)
+    text = _new_variant(name, change, acceptance)
+    [table] = _tomlkit().parse(text)["variant"]
+    index = names.index(change.variant.name) if change.variant else len(names) - 1
+    old: Body = tables[index].value.body
+    if change.variant:
+        when = f"({change.variant.when}) and not ({acceptance.when})"
+        _write(old, "when", _text(when), old="when")
+    table.value.body.extend(_cut_tail(old))
+    table.trivia.indent = "\n"
+    tables.insert(index + 1, table)
+
+
+def _cut_tail(body: Body) -> Body:
+    """Take what stands below the blank line that ends a table: it speaks of what comes next."""
+    last = max(i for i, (key, _) in enumerate(body) if key)
+    blank = (i for i, (_, item) in enumerate(body) if i > last and item.as_string().isspace())
+    start = next(blank, len(body))
+    tail = body[start:]
+    del body[start:]
+    return tail
+
+
+# Write.
+
+
+def replace_all(texts: Mapping[Path, str]) -> None:
+    """Replace the files: every text is whole on the disk before the first takes its place.
+
+    :raises HarnessError: one could not be written; each file is as it was, or whole and new
+    """
+    prepared: dict[Path, Path] = {}
+    done: list[str] = []
+    try:
+        for path, text in texts.items():
+            target = Path(os.path.realpath(path))
+            temporary = target.with_name(f".{target.name[:200]}.{os.urandom(4).hex()}.tmp")
+            prepared[temporary] = target
+            _write_new(temporary, text, stat.S_IMODE(target.stat().st_mode))
+        for temporary, target in prepared.items():
+            temporary.replace(target)
+            done.append(str(target))
+    except OSError as error:
+        raise HarnessError(
+            f"a golden could not be written: {error.strerror}",
+            str(path) if not done else f"{target}; already replaced: {', '.join(done)}",
+            "make room there, and see with git what is changed",
+        ) from error
+    finally:
+        for temporary in prepared:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+
+
+def _write_new(path: Path, text: str, mode: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with open(descriptor, "w", encoding="utf-8", newline="") as file:
+        os.fchmod(file.fileno(), mode)
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
