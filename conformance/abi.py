@@ -50,6 +50,7 @@ class Nr(IntEnum):
     exit_group = 231
     tgkill = 234
     waitid = 247
+    pselect6 = 270
     ppoll = 271
     execveat = 322
     membarrier = 324

@@ -138,7 +138,10 @@ def _stop(event: Seen) -> Line:
     fields |= _core(stop.regs, names, orig=True)
     debug = dict(zip(("dr0", "dr1", "dr2", "dr3", "dr4", "dr5", "dr6", "dr7"), stop.debug,
                      strict=True))  # fmt: skip
-    fields |= {name: _debug(name, debug[name], names) for name in stop.shown}
+    fields |= {
+        name: _mask(stop.mask) if name == "mask" else _debug(name, debug[name], names)
+        for name in stop.shown
+    }
     fields["regs"] = names.changed(stop.regs, (*GENERAL, *SEGMENTS))
     fields["views"] = _views(stop.differs)
     return Line("stop", (*_who(stop.who), *stop.kind.split()), fields)
@@ -163,6 +166,11 @@ def _debug(name: str, word: int, names: _Names) -> str:
                 0x4000: "BS", 0x8000: "BT"}  # fmt: skip
         return "+".join(text for bit, text in bits.items() if word & bit) or "0"
     return hex(word)
+
+
+def _mask(word: int) -> str:
+    """Name the signals of a mask: ``SIGUSR1+SIGUSR2``, or ``none``."""
+    return "+".join(signal_name(n) for n in range(1, 65) if word >> n - 1 & 1) or "none"
 
 
 def _views(differs: Mapping[str, Mapping[str, str]]) -> str:
@@ -225,5 +233,7 @@ def _frame(report: Report, frame: Frame, names: _Names) -> Line:
         if frame.trapno == 14:
             fields["cr2"] = names.plain(frame.cr2)
     fields |= _core(frame.regs, names, orig=False)
+    if "mask" in report.shown:
+        fields["mask"] = _mask(frame.mask)
     fields["regs"] = names.changed(frame.regs, GENERAL)
     return Line(report.head, ("signal", signal_name(frame.signo)), fields)

@@ -40,6 +40,7 @@ class Probe:
     :param quit_after: the program exits in its n-th handler; 0 never
     :param other_cpu: run on another CPU than the tracer's
     :param results: names for the setup's results, in order, to be reported
+    :param show: further fields of its handlers' frames: ``mask``, the one that they return to
     """
 
     site: str
@@ -53,6 +54,7 @@ class Probe:
     quit_after: int = 0
     other_cpu: bool = False
     results: Sequence[str] = ()
+    show: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

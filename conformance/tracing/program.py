@@ -65,6 +65,7 @@ class Report:
     results: tuple[tuple[str, int], ...]
     ending: str | None
     overflow: int = 0
+    shown: tuple[str, ...] = ()
 
 
 @functools.cache
@@ -231,7 +232,7 @@ def report(probe: Probe, head: str, ending: str | None) -> Report:
     results = tuple((name, int(pinned.result[i])) for i, name in enumerate(probe.results))
     return Report(
         head, frames, bool(pinned.landed), registers(pinned.out), results, ending,
-        int(pinned.frames) - kept,
+        int(pinned.frames) - kept, tuple(probe.show),
     )  # fmt: skip
 
 

@@ -23,6 +23,8 @@ SINGLEBLOCK: Final = 33
 SEIZE: Final = 0x4206
 INTERRUPT: Final = 0x4207
 LISTEN: Final = 0x4208
+GETSIGMASK: Final = 0x420A
+SETSIGMASK: Final = 0x420B
 GET_SYSCALL_INFO: Final = 0x420E
 
 O_TRACESECCOMP: Final = 0x80
@@ -63,6 +65,11 @@ def listen(pid: int) -> None:
 def detach(pid: int, signo: int = 0) -> None:
     """Detach, delivering a signal (PTRACE_DETACH)."""
     binding.ptrace_detach(pid, signo)
+
+
+def attach(pid: int) -> None:
+    """Attach the old way, by a SIGSTOP (PTRACE_ATTACH)."""
+    binding.ptrace_attach(pid)
 
 
 def set_options(pid: int, options: int) -> None:
@@ -125,6 +132,27 @@ def setsiginfo(pid: int, siginfo: bytes) -> None:
     """Replace the siginfo of a signal-delivery-stop (PTRACE_SETSIGINFO)."""
     buffer = ctypes.create_string_buffer(siginfo, SIGINFO_SIZE)
     binding.ptrace(binding.PTRACE_SETSIGINFO, pid, 0, ctypes.addressof(buffer))
+
+
+def getsigmask(pid: int) -> int:
+    """Read the mask of blocked signals, bit 0 for signal 1 (PTRACE_GETSIGMASK)."""
+    mask = ctypes.c_uint64()
+    binding.ptrace(GETSIGMASK, pid, ctypes.sizeof(mask), ctypes.addressof(mask))
+    return mask.value
+
+
+def setsigmask(pid: int, mask: int) -> None:
+    """Write the mask of blocked signals (PTRACE_SETSIGMASK)."""
+    word = ctypes.c_uint64(mask)
+    binding.ptrace(SETSIGMASK, pid, ctypes.sizeof(word), ctypes.addressof(word))
+
+
+def poke_byte(pid: int, address: int, byte: int) -> int:
+    """Replace one byte of the tracee's memory, code too; returns the one that was there."""
+    ctypes.set_errno(0)
+    word = binding.ptrace(binding.PTRACE_PEEKTEXT, pid, address, check_errno=True)
+    binding.ptrace(binding.PTRACE_POKETEXT, pid, address, word & ~0xFF | byte)
+    return int(word) & 0xFF
 
 
 def get_syscall_info(pid: int, size: int) -> tuple[int, bytes]:

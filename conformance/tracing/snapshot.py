@@ -58,7 +58,8 @@ class Stop:
     """What stopped a task, and its registers; or how it ended.
 
     ``regs`` are those of PTRACE_GETREGS as unsigned 64 bits; ``differs`` names, by view, what
-    another view says instead. ``count`` equal stops in a row may be kept as one.
+    another view says instead. ``count`` equal stops in a row may be kept as one. ``mask`` are the
+    blocked signals, bit 0 for signal 1, read only where ``shown`` asks for them.
     """
 
     who: str
@@ -73,6 +74,7 @@ class Stop:
     op: str = "NONE"
     count: int = 1
     shown: tuple[str, ...] = ()
+    mask: int = 0
 
     @property
     def ended(self) -> bool:

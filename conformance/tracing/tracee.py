@@ -7,6 +7,7 @@ import contextlib
 import errno
 import os
 import signal
+import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -83,9 +84,12 @@ class Task:
     def take(self, request: int = 0, signo: int = 0, show: tuple[str, ...] = ()) -> Stop:
         """Resume with a request (none if 0), wait, and add the stop to the transcript.
 
-        :param show: further fields of the stop to put into the transcript: ``dr6``, ``dr7``, ...
+        :param show: further fields of the stop to put into the transcript: ``dr6``, ``dr7``, ...,
+            or ``mask``, the signals that the task blocks
         """
         stop = self.look(request, signo)
+        if "mask" in show and not stop.ended:
+            stop = replace(stop, mask=requests.getsigmask(self.pid))
         self.trace.add_stop(replace(stop, shown=show))
         return stop
 
@@ -125,6 +129,29 @@ class Task:
         for name, word in registers.items():
             requests.pokeuser(self.pid, REGISTERS.index(name) * 8, word & WORD)
         self.trace.events.append(Poke(self.who, registers))
+
+    def put_back(self, stop: Stop) -> None:
+        """Write all registers as they were at a stop (PTRACE_SETREGS); told in the transcript."""
+        requests.setregs(self.pid, struct.pack("=27Q", *(stop.regs[name] for name in REGISTERS)))
+        self.trace.events.append(Poke(self.who, {"regs": "saved"}))
+
+    def block(self, *signals: int) -> None:
+        """Write the mask of blocked signals (PTRACE_SETSIGMASK); told in the transcript."""
+        requests.setsigmask(self.pid, sum(1 << signo - 1 for signo in signals))
+        names = "+".join(snapshot.signal_name(signo) for signo in signals)
+        self.trace.events.append(Poke(self.who, {"mask": names or "none"}))
+
+    def poke_code(self, label: str, byte: int) -> int:
+        """Replace the byte of code at a label; told in the transcript. Returns the old byte."""
+        old = requests.poke_byte(self.pid, program.labels()[label].start, byte)
+        self.trace.events.append(Poke(self.who, {"code": label, "byte": hex(byte)}))
+        return old
+
+    def detach(self, signo: int = 0) -> None:
+        """PTRACE_DETACH a stopped task; told in the transcript. It can be waited for still."""
+        requests.detach(self.pid, signo)
+        name = snapshot.signal_name(signo) if signo else "none"
+        self.trace.events.append(Poke(self.who, {"detach": name}))
 
     def finish(self) -> Stop:
         """PTRACE_CONT until the task is gone, keeping every stop on the way."""
@@ -216,6 +243,18 @@ class Trace:
                 f"a program stopped by {gate.kind} before its gate", f"site {probe.site}",
                 "see whether something else signals or traces this user's processes",
             )  # fmt: skip
+        self.own = program.own()
+        yield task
+        self._report(probe, task, "probe")
+
+    @contextlib.contextmanager
+    def adopt(self, probe: Probe, until: Callable[[Task], None]) -> Iterator[Task]:
+        """Launch a program with nobody tracing, to attach to it later; kill it at the end.
+
+        :param until: returns when the program is where it is to be attached to
+        """
+        task = self._spawn(probe, traced=False)
+        until(task)
         self.own = program.own()
         yield task
         self._report(probe, task, "probe")

@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""System calls that are interrupted while they sleep, and what becomes of them."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from conformance.abi import Nr
+from conformance.cases import Handler, Probe, case
+from conformance.tracing import program, requests
+from conformance.tracing.snapshot import Stop
+from conformance.tracing.tracee import Task, Trace
+
+SA_RESTART: Final = 0x10000000
+TIMER_ABSTIME: Final = 1
+AN_HOUR: Final = 3_600_000
+"""Milliseconds: no call ends by itself."""
+INT3: Final = 0xCC
+
+IGNORED, FIRST, SECOND = signal.SIGWINCH, signal.SIGUSR1, signal.SIGUSR2
+"""A signal whose default is to be ignored, and two whose default is death."""
+
+Action = Callable[[Task], object]
+"""What the tracer's side does while the program sleeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A system call that sleeps until it is let go.
+
+    :param setup: the preparation in C that gives it its arguments
+    :param args: those of the preparation, after the pipe that each of them has
+    :param byte: a byte in the pipe lets it go; otherwise only a signal does
+    """
+
+    name: str
+    number: int
+    setup: str | None = None
+    args: tuple[int, ...] = ()
+    byte: bool = True
+
+
+READ = Call("read", Nr.read, "read_blocks")
+LOCK_PI = Call("futex_lock_pi", Nr.futex, "lock_pi_blocks")
+PAUSE = Call("pause", Nr.pause, byte=False)
+NANOSLEEP = Call("nanosleep", Nr.nanosleep, "nanosleep_blocks", byte=False)
+POLL = Call("poll", Nr.poll, "poll_blocks", (AN_HOUR,))
+CALLS: Final = (READ, LOCK_PI, PAUSE, NANOSLEEP, POLL)
+"""One for ERESTARTSYS, ERESTARTNOINTR and ERESTARTNOHAND each, and two with a restart block."""
+
+
+def signals(*numbers: int) -> int:
+    """A mask of signals."""
+    return sum(1 << number - 1 for number in numbers)
+
+
+def send(*numbers: int) -> Action:
+    """Send signals to the program."""
+
+    def action(task: Task) -> None:
+        for number in numbers:
+            task.signal(number)
+
+    return action
+
+
+def interrupt(task: Task) -> None:
+    """PTRACE_INTERRUPT, its stop still to be taken."""
+    requests.interrupt(task.pid)
+
+
+def kill(task: Task) -> None:
+    """End a program that would sleep on."""
+    os.kill(task.pid, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def making(
+    call: Call, handlers: Sequence[Handler] = (Handler(SECOND),), **more: Any
+) -> Iterator[tuple[Probe, Action]]:
+    """Yield a program that makes a call, and what lets the call go."""
+    reader, writer = os.pipe()
+    probe = Probe(
+        setup=call.setup, args=(reader, *call.args), handlers=handlers,
+        **{"site": "syscall", "regs": {"ax": call.number}} | more,
+    )  # fmt: skip
+    release: Action = send(SECOND)
+    if call.byte:
+        release = lambda task: os.write(writer, b"!")  # noqa: E731
+    try:
+        yield probe, release
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def asleep(trace: Trace, task: Task, states: str = "S") -> bool:
+    """Wait until a program that was let run sleeps (True), or has stopped or ended."""
+    trace.wait_for(lambda: task.state() in "STtZX")
+    return task.state() in states
+
+
+def doze(trace: Trace, task: Task, request: int = requests.SYSCALL) -> None:
+    """Resume a program that is about to sleep, and wait until it does."""
+    task.resume(request)
+    asleep(trace, task)
+
+
+def follow(
+    trace: Trace, task: Task, todo: deque[Action], signo: int = 0, *,
+    suppress: Sequence[int] = (), until: Callable[[Stop], bool] = lambda stop: False,
+    show: tuple[str, ...] = (),
+) -> Stop:  # fmt: skip
+    """PTRACE_SYSCALL from stop to stop, passing signals on, to the end or a stop of one's choice.
+
+    Each time that the program sleeps, the next thing is done; when none is left, it is killed.
+    """
+    while True:
+        task.resume(requests.SYSCALL, signo)
+        if asleep(trace, task):
+            (todo.popleft() if todo else kill)(task)
+        stop = task.take(show=show)
+        if stop.ended or until(stop):
+            return stop
+        signo = 0 if stop.signo in suppress else stop.signo
+
+
+def at_signal(stop: Stop) -> bool:
+    """Whether this is a signal-delivery-stop."""
+    return stop.kind.startswith("signal")
+
+
+def at_exit(stop: Stop) -> bool:
+    """Whether this is a syscall-exit-stop."""
+    return stop.kind == "syscall-exit"
+
+
+def interrupted(trace: Trace, task: Task, signo: int = FIRST) -> Stop:
+    """Let the program sleep in its call and send it a signal: on to the signal-delivery-stop."""
+    return follow(trace, task, deque([send(signo)]), until=at_signal)
+
+
+def untraced(trace: Trace, probe: Probe, *actions: Action) -> None:
+    """Run the control: each thing is done when the program sleeps or is stopped."""
+
+    def stimulus(task: Task) -> None:
+        task.until_ready()
+        for action in (*actions, kill):
+            if asleep(trace, task, "ST"):
+                action(task)
+
+    trace.control(probe, stimulus)
+
+
+def released(trace: Trace, call: Call, **more: Any) -> None:
+    """Run the control of a program that is only let go."""
+    with making(call, **more) as (probe, release):
+        untraced(trace, probe, release)
+
+
+# --- one signal, and every disposition ---
+
+
+@dataclass(frozen=True, slots=True)
+class Disposition:
+    """A signal, what the program has for it, and whether the tracer passes it on."""
+
+    signo: int
+    handlers: tuple[Handler, ...] = ()
+    passed: bool = True
+
+
+DISPOSITIONS: Final[Mapping[str, Disposition]] = {
+    "default": Disposition(IGNORED),
+    "SIG_IGN": Disposition(FIRST, (Handler(FIRST, ignore=True),)),
+    "suppressed": Disposition(FIRST, passed=False),
+    "handler": Disposition(FIRST, (Handler(FIRST),)),
+    "SA_RESTART": Disposition(FIRST, (Handler(FIRST, SA_RESTART),)),
+}
+
+
+def dispose(trace: Trace, call: Call, **heading: object) -> None:
+    """Interrupt a call by one signal of each disposition; do the same untraced."""
+    for name, how in DISPOSITIONS.items():
+        trace.heading(**heading, signal=name)
+        handlers = (*how.handlers, Handler(SECOND))
+        sent = [send(how.signo)]
+        with making(call, handlers) as (probe, release), trace.launch(probe) as task:
+            suppress = () if how.passed else (how.signo,)
+            follow(trace, task, deque([*sent, release]), suppress=suppress)
+        with making(call, handlers) as (probe, release):
+            untraced(trace, probe, *(sent if how.passed else ()), release)
+
+
+@case("restarts.read", door="syscall64", covers=[29, 33, 34, 35, 36])
+def read(trace: Trace) -> None:
+    """Interrupt a read() of an empty pipe by a signal: ignored by default, ignored on purpose,
+    suppressed, handled, and handled with SA_RESTART. Write a byte once it sleeps again.
+    """
+    dispose(trace, READ)
+
+
+@case("restarts.futex_lock_pi", door="syscall64", covers=[31, 33, 34, 35, 36])
+def futex_lock_pi(trace: Trace) -> None:
+    """Interrupt futex(FUTEX_LOCK_PI) by a signal of each disposition; have the lock's owner, a
+    helper process, unlock it once the program sleeps again.
+    """
+    dispose(trace, LOCK_PI)
+
+
+@case("restarts.pause", door="syscall64", covers=[30, 34, 35, 36])
+def pause(trace: Trace) -> None:
+    """Interrupt pause() by a signal of each disposition, and end it by another that is handled."""
+    dispose(trace, PAUSE)
+
+
+@case("restarts.nanosleep", door="syscall64", covers=[32, 34, 35, 36])
+def nanosleep(trace: Trace) -> None:
+    """Interrupt nanosleep() by a signal of each disposition, and end it by another that is
+    handled: the second interrupts restart_syscall().
+    """
+    dispose(trace, NANOSLEEP)
+
+
+@case("restarts.poll", door="syscall64", covers=[32, 34, 35, 36])
+def poll(trace: Trace) -> None:
+    """Interrupt poll() of an empty pipe by a signal of each disposition, with a timeout and with
+    none; write a byte once it sleeps again.
+    """
+    for timeout in (AN_HOUR, -1):
+        dispose(trace, Call("poll", Nr.poll, "poll_blocks", (timeout,)),
+                timeout="none" if timeout < 0 else "hour")  # fmt: skip
+
+
+@case("restarts.clock_nanosleep", door="syscall64", covers=[30, 32, 34, 35, 36])
+def clock_nanosleep(trace: Trace) -> None:
+    """Interrupt clock_nanosleep() by a signal of each disposition: a relative one has a restart
+    block, an absolute one is made again.
+    """
+    for name, flags in (("relative", 0), ("absolute", TIMER_ABSTIME)):
+        call = Call("clock_nanosleep", Nr.clock_nanosleep, "clock_nanosleep_blocks", (flags,),
+                    byte=False)  # fmt: skip
+        dispose(trace, call, time=name)
+
+
+@case("restarts.futex_wait", door="syscall64", covers=[29, 32, 33, 34, 35, 36])
+def futex_wait(trace: Trace) -> None:
+    """Interrupt futex(FUTEX_WAIT) by a signal of each disposition: with a timeout it has a restart
+    block, without one it is made again. Have a helper process wake it once it sleeps again.
+    """
+    for timeout in (0, 1):
+        dispose(trace, Call("futex_wait", Nr.futex, "futex_wait_blocks", (timeout,)),
+                timeout="hour" if timeout else "none")  # fmt: skip
+
+
+@case("restarts.clone", door="syscall64", covers=[31, 35, 84])
+def clone(trace: Trace) -> None:
+    """Send a signal at the enter stop of clone(), of each disposition. Then PTRACE_SYSCALL to the
+    exit of the call that succeeds; the program waits for its children, and finds just one.
+    """
+    registers = {"ax": Nr.clone, "di": 0, "si": 0, "dx": 0, "r10": 0, "r8": 0}
+    for name, how in DISPOSITIONS.items():
+        trace.heading(signal=name)
+        probe = Probe(site="to_clone", regs=registers, handlers=how.handlers)
+        with trace.launch(probe) as task:
+            task.syscall()
+            task.signal(how.signo)
+            stop = task.syscall()
+            while not 0 < stop.regs["ax"] < 1 << 22:
+                stop = task.look(requests.SYSCALL, stop.signo if how.passed else 0)
+                if at_exit(stop):
+                    trace.pids[stop.regs["ax"]] = "$child"
+                trace.add_stop(stop)
+            task.finish()
+        trace.control(probe)
