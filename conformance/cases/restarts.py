@@ -132,6 +132,17 @@ def follow(
         signo = 0 if stop.signo in suppress else stop.signo
 
 
+def complete(
+    trace: Trace, task: Task, *todo: Action, signo: int = 0, suppress: Sequence[int] = ()
+) -> None:
+    """Follow the program until what it last slept in has returned, and let it run to its end."""
+    left = deque(todo)
+    stop = follow(trace, task, left, signo, suppress=suppress,
+                  until=lambda stop: at_exit(stop) and not left)  # fmt: skip
+    if not stop.ended:
+        task.finish()
+
+
 def at_signal(stop: Stop) -> bool:
     """Whether this is a signal-delivery-stop."""
     return stop.kind.startswith("signal")
@@ -194,7 +205,7 @@ def dispose(trace: Trace, call: Call, **heading: object) -> None:
         sent = [send(how.signo)]
         with making(call, handlers) as (probe, release), trace.launch(probe) as task:
             suppress = () if how.passed else (how.signo,)
-            follow(trace, task, deque([*sent, release]), suppress=suppress)
+            complete(trace, task, *sent, release, suppress=suppress)
         with making(call, handlers) as (probe, release):
             untraced(trace, probe, *(sent if how.passed else ()), release)
 
@@ -260,6 +271,11 @@ def futex_wait(trace: Trace) -> None:
                 timeout="hour" if timeout else "none")  # fmt: skip
 
 
+def made(stop: Stop) -> bool:
+    """Whether this is the exit of a clone() that made a child."""
+    return at_exit(stop) and stop.regs["orig_ax"] == Nr.clone and 0 < stop.regs["ax"] < 1 << 22
+
+
 @case("restarts.clone", door="syscall64", covers=[31, 35, 84])
 def clone(trace: Trace) -> None:
     """Send a signal at the enter stop of clone(), of each disposition. Then PTRACE_SYSCALL to the
@@ -273,10 +289,234 @@ def clone(trace: Trace) -> None:
             task.syscall()
             task.signal(how.signo)
             stop = task.syscall()
-            while not 0 < stop.regs["ax"] < 1 << 22:
+            while not (stop.ended or made(stop)):
                 stop = task.look(requests.SYSCALL, stop.signo if how.passed else 0)
-                if at_exit(stop):
+                if made(stop):
                     trace.pids[stop.regs["ax"]] = "$child"
                 trace.add_stop(stop)
             task.finish()
         trace.control(probe)
+
+
+@case("restarts.twice", door="syscall64", covers=[35, 36])
+def twice(trace: Trace) -> None:
+    """Interrupt each call twice by a signal that is ignored by default: the second signal finds it
+    made again, or finds restart_syscall(). Do the same untraced.
+    """
+    for call in CALLS:
+        trace.heading(call=call.name)
+        sent = send(IGNORED)
+        with making(call) as (probe, release), trace.launch(probe) as task:
+            complete(trace, task, sent, sent, release)
+        with making(call) as (probe, release):
+            untraced(trace, probe, sent, sent, release)
+
+
+@case("restarts.two_signals", door="syscall64", covers=[33, 34, 49])
+def two_signals(trace: Trace) -> None:
+    """Interrupt a call by SIGUSR1, and send SIGUSR2 at the exit stop: both have handlers, with and
+    without SA_RESTART. Untraced, both are sent while it is stopped.
+    """
+    for call in (READ, PAUSE, NANOSLEEP):
+        for first in (0, SA_RESTART):
+            for second in (0, SA_RESTART):
+                trace.heading(call=call.name, SIGUSR1="SA_RESTART" if first else "plain",
+                              SIGUSR2="SA_RESTART" if second else "plain")  # fmt: skip
+                both(trace, call, (Handler(FIRST, first), Handler(SECOND, second)))
+
+
+def both(trace: Trace, call: Call, handlers: tuple[Handler, Handler]) -> None:
+    """Interrupt a call by two signals, of which the second comes before the first's delivery."""
+    with making(call, handlers) as (probe, release), trace.launch(probe) as task:
+        follow(trace, task, deque([send(FIRST)]), until=at_exit)
+        task.signal(SECOND)
+        complete(trace, task, release)
+    with making(call, handlers) as (probe, release):
+        stop, go_on = send(signal.SIGSTOP), send(signal.SIGCONT)
+        untraced(trace, probe, stop, send(FIRST, SECOND), go_on, release)
+
+
+# --- the tracer prevents the restart, or puts it off ---
+
+
+@case("restarts.prevented", door="syscall64", covers=[38])
+def prevented(trace: Trace) -> None:
+    """At the signal-delivery-stop, write orig_ax = -1: the kernel then does not know any longer
+    that it came from a call. Suppress the signal, or have it handled.
+    """
+    for call in CALLS:
+        for name, handlers in (("suppressed", ()), ("SA_RESTART", (Handler(FIRST, SA_RESTART),))):
+            trace.heading(call=call.name, signal=name)
+            with making(call, handlers) as (probe, _), trace.launch(probe) as task:
+                stop = interrupted(trace, task)
+                task.poke(orig_ax=-1)
+                complete(trace, task, signo=stop.signo if handlers else 0)
+        released(trace, call)
+
+
+@case("restarts.other_number", door="syscall64", covers=[5, 36, 39])
+def other_number(trace: Trace) -> None:
+    """At the signal-delivery-stop of a read(), write another orig_ax: that of getpid(), 0 with junk
+    above bit 31, -1 in the low half alone, and -2. Likewise getpid's at that of a nanosleep().
+    """
+    for call, number in (
+        (READ, Nr.getpid), (READ, 1 << 32), (READ, 0xFFFFFFFF), (NANOSLEEP, Nr.getpid),
+    ):  # fmt: skip
+        rewrite(trace, call, number)
+
+
+@case("restarts.other_negative", door="syscall64", covers=[7, 38])
+def other_negative(trace: Trace) -> None:
+    """At the signal-delivery-stop of a read(), write a negative orig_ax that is not -1."""
+    for number in (-2, -512):
+        rewrite(trace, READ, number)
+
+
+def rewrite(trace: Trace, call: Call, number: int) -> None:
+    """Interrupt a call and write its number at the signal-delivery-stop; suppress the signal."""
+    trace.heading(call=call.name, orig_ax=f"{number:#x}")
+    with making(call) as (probe, release), trace.launch(probe) as task:
+        interrupted(trace, task)
+        task.poke(orig_ax=number)
+        complete(trace, task, release)
+    released(trace, call)
+
+
+def address(label: str) -> int:
+    """Where a label of the probes is."""
+    return program.labels()[label].start
+
+
+def call_function(task: Task, saved: Stop, function: str) -> None:
+    """Have the program call another function as a debugger does, from a stop, and restore it."""
+    task.poke(orig_ax=-1, ip=address(function))
+    task.cont()
+    task.put_back(saved)
+
+
+@case("restarts.inferior_call", door="syscall64", covers=[38, 41])
+def inferior_call(trace: Trace) -> None:
+    """At the signal-delivery-stop, save all registers; write orig_ax = -1 and ip = a function that
+    makes a call of its own and ends at an int3. Restore all registers there, orig_ax too, and
+    resume: the call that was interrupted goes on.
+    """
+    for call in CALLS:
+        trace.heading(call=call.name)
+        with making(call) as (probe, release), trace.launch(probe) as task:
+            call_function(task, interrupted(trace, task), "called")
+            complete(trace, task, release)
+        released(trace, call)
+
+
+@case("restarts.inferior_call_interrupt", door="syscall64", covers=[38, 41, 45])
+def inferior_call_interrupt(trace: Trace) -> None:
+    """The same from the stop of a PTRACE_INTERRUPT of the sleeping program."""
+    for call in CALLS:
+        trace.heading(call=call.name)
+        with making(call) as (probe, release), trace.launch(probe) as task:
+            doze(trace, task, requests.CONT)
+            call_function(task, task.interrupt(), "called")
+            complete(trace, task, release)
+        released(trace, call)
+
+
+@case("restarts.inferior_call_fault", door="syscall64", covers=[41, 42])
+def inferior_call_fault(trace: Trace) -> None:
+    """The same, where the function ends by a fault: its SIGSEGV is suppressed."""
+    for call in CALLS:
+        trace.heading(call=call.name)
+        with making(call) as (probe, release), trace.launch(probe) as task:
+            call_function(task, interrupted(trace, task), "called_badly")
+            complete(trace, task, release)
+        released(trace, call)
+
+
+@case("restarts.checkpointer", door="syscall64", covers=[36, 52])
+def checkpointer(trace: Trace) -> None:
+    """At the signal-delivery-stop, do by hand what the kernel would do after it: ax = the number
+    (219 with a restart block), ip back by 2; and orig_ax = -1. Suppress the signal. Also what CRIU
+    does where there is a restart block: ax = -EINTR.
+    """
+    for call in CALLS:
+        numbers = [Nr.restart_syscall] if call in (NANOSLEEP, POLL) else [call.number]
+        for ax in (*numbers, *([-4] if call in (NANOSLEEP, POLL) else [])):
+            trace.heading(call=call.name, ax=ax)
+            with making(call) as (probe, release), trace.launch(probe) as task:
+                stop = interrupted(trace, task)
+                task.poke(ax=ax, ip=stop.regs["ip"] - 2 * (ax >= 0), orig_ax=-1)
+                complete(trace, task, release)
+        released(trace, call)
+
+
+@case("restarts.poked_result", door="syscall64", covers=[25, 36])
+def poked_result(trace: Trace) -> None:
+    """At the exit stop of getpid(), which slept nowhere, write ax = each of the four codes: with no
+    signal pending, with one that is then suppressed, and with one that is then handled.
+    """
+    probe = Probe(site="syscall", regs={"ax": Nr.getpid}, handlers=(Handler(FIRST),))
+    for code in (-512, -513, -514, -516):
+        for pending in ("none", "suppressed", "handler"):
+            trace.heading(ax=code, signal=pending)
+            with trace.launch(probe) as task:
+                task.syscall()
+                task.syscall()
+                task.poke(ax=code)
+                signo = 0
+                if pending != "none":
+                    task.signal(FIRST)
+                    stop = task.syscall()
+                    signo = stop.signo if pending == "handler" else 0
+                complete(trace, task, signo=signo)
+    trace.control(probe)
+
+
+@case("restarts.result_replaced", door="syscall64", covers=[6, 50])
+def result_replaced(trace: Trace) -> None:
+    """At the exit stop that shows an -ERESTART code, write ax = 5 instead; then let the signal
+    that is pending be handled.
+    """
+    for call in CALLS:
+        trace.heading(call=call.name)
+        with making(call, (Handler(FIRST),)) as (probe, _), trace.launch(probe) as task:
+            follow(trace, task, deque([send(FIRST)]), until=at_exit)
+            task.poke(ax=5)
+            complete(trace, task)
+        released(trace, call)
+
+
+# --- stops that are no signal of the program's ---
+
+
+@case("restarts.retracted", door="syscall64", covers=[50])
+def retracted(trace: Trace) -> None:
+    """At the exit stop that shows an -ERESTART code, block the signal by PTRACE_SETSIGMASK: no
+    signal-delivery-stop follows. Unblock it at the exit stop of the call that returns.
+    """
+    for call in CALLS:
+        if call.byte:
+            trace.heading(call=call.name)
+            with making(call, (Handler(FIRST),)) as (probe, release), trace.launch(probe) as task:
+                follow(trace, task, deque([send(FIRST)]), until=at_exit)
+                task.block(FIRST)
+                follow(trace, task, deque([release]), until=at_exit)
+                task.block()
+                task.finish()
+            released(trace, call)
+
+
+@case("restarts.interrupt", door="syscall64", covers=[45, 50])
+def interrupted_by_tracer(trace: Trace) -> None:
+    """PTRACE_INTERRUPT the program while it sleeps: resumed by PTRACE_CONT it stops for that alone;
+    resumed by PTRACE_SYSCALL the exit stop is the stop that was asked for, and no other follows.
+    """
+    for call in CALLS:
+        for name, request in (("CONT", requests.CONT), ("SYSCALL", requests.SYSCALL)):
+            trace.heading(call=call.name, resumed=name)
+            with making(call) as (probe, release), trace.launch(probe) as task:
+                doze(trace, task, request)
+                if request == requests.SYSCALL:
+                    task.take()
+                    doze(trace, task, request)
+                task.interrupt()
+                complete(trace, task, release)
+        released(trace, call)

@@ -61,6 +61,8 @@ SITE("to_clone",
      "syscall\n"
      "movl $61, %eax\n"
      "syscall\n"
+     "pushq $0x202\n"				/* flags of no interest */
+     "popfq\n"
      "jmp 77f\n"
      "76: xorl %edi, %edi\n"
      "movl $60, %eax\n"				/* exit */
