@@ -187,8 +187,9 @@ def _siginfo(info: Siginfo, names: _Names) -> dict[str, str]:
         return {"code": _CODES[info.code]}
     known = _FAULT_CODES.get(name, ())
     # Stops of ptrace's own have si_code = SIGTRAP | event << 8.
-    fields = {"code": known[info.code - 1] if 0 < info.code <= len(known) else str(info.code)}
-    if name in FAULTS:
+    told = 0 < info.code <= len(known)
+    fields = {"code": known[info.code - 1] if told else str(info.code)}
+    if name in FAULTS and told:
         fields["addr"] = names.plain(info.addr)
     return fields
 

@@ -80,6 +80,7 @@ const struct origax_label *origax_labels(uint32_t *count);
 const struct origax_setup *origax_setups(uint32_t *count);
 uint64_t origax_stack(uint32_t which, uint32_t *size);
 int origax_launch(uint32_t label, int setup);
+int origax_use_up_pids(int below);
 int origax_take(int pid, long request, long signo, struct origax_stop *stop);
 int origax_read(int pid, int status, struct origax_stop *stop);
 int origax_deadline(uint32_t milliseconds);

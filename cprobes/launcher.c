@@ -339,6 +339,27 @@ int origax_launch(uint32_t label, int setup)
 	return pid;
 }
 
+/*
+ * Use up the pids below a number, so that the next process has none of them:
+ * in a transcript, a pid must not look like a call, a signal or a result.
+ * Returns 0 or -errno.
+ */
+int origax_use_up_pids(int below)
+{
+	long pid = 0;
+	int i;
+
+	for (i = 0; i < below && pid < below - 1; i++) {
+		pid = sys(SYS_clone, 0, 0, 0, 0);
+		if (pid == 0)
+			quit(0);
+		if (pid < 0)
+			return pid;
+		sys(SYS_wait4, pid, 0, 0x40000000 /* __WALL */, 0);
+	}
+	return 0;
+}
+
 /* tgkill(2), which neither libc nor Python offers everywhere. */
 int origax_tgkill(int tgid, int tid, int signo)
 {

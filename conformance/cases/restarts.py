@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import signal
 from collections import deque
@@ -163,7 +162,7 @@ def untraced(trace: Trace, probe: Probe, *actions: Action) -> None:
 
     def stimulus(task: Task) -> None:
         task.until_ready()
-        for action in (*actions, kill):
+        for action in actions:
             if asleep(trace, task, "ST"):
                 action(task)
 
@@ -276,7 +275,7 @@ def made(stop: Stop) -> bool:
     return at_exit(stop) and stop.regs["orig_ax"] == Nr.clone and 0 < stop.regs["ax"] < 1 << 22
 
 
-@case("restarts.clone", door="syscall64", covers=[31, 35, 84])
+@case("restarts.clone", door="syscall64", covers=[31, 35])
 def clone(trace: Trace) -> None:
     """Send a signal at the enter stop of clone(), of each disposition. Then PTRACE_SYSCALL to the
     exit of the call that succeeds; the program waits for its children, and finds just one.
@@ -354,7 +353,7 @@ def prevented(trace: Trace) -> None:
         released(trace, call)
 
 
-@case("restarts.other_number", door="syscall64", covers=[5, 36, 39])
+@case("restarts.other_number", door="syscall64", covers=[36, 38])
 def other_number(trace: Trace) -> None:
     """At the signal-delivery-stop of a read(), write another orig_ax: that of getpid(), 0 with junk
     above bit 31, -1 in the low half alone, and -2. Likewise getpid's at that of a nanosleep().
@@ -365,7 +364,7 @@ def other_number(trace: Trace) -> None:
         rewrite(trace, call, number)
 
 
-@case("restarts.other_negative", door="syscall64", covers=[7, 38])
+@case("restarts.other_negative", door="syscall64", covers=[38])
 def other_negative(trace: Trace) -> None:
     """At the signal-delivery-stop of a read(), write a negative orig_ax that is not -1."""
     for number in (-2, -512):
@@ -470,7 +469,7 @@ def poked_result(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("restarts.result_replaced", door="syscall64", covers=[6, 50])
+@case("restarts.result_replaced", door="syscall64", covers=[25, 50])
 def result_replaced(trace: Trace) -> None:
     """At the exit stop that shows an -ERESTART code, write ax = 5 instead; then let the signal
     that is pending be handled.
@@ -520,3 +519,263 @@ def interrupted_by_tracer(trace: Trace) -> None:
                 task.interrupt()
                 complete(trace, task, release)
         released(trace, call)
+
+
+@case("restarts.group_stop", door="syscall64", covers=[48, 134])
+def group_stop(trace: Trace) -> None:
+    """Interrupt each call by SIGSTOP, into the group-stop; leave it by PTRACE_SYSCALL and send
+    SIGCONT to the call that goes on, or PTRACE_LISTEN there until SIGCONT. Untraced, stop and
+    continue it.
+    """
+    stop, go_on = send(signal.SIGSTOP), send(signal.SIGCONT)
+    for call in CALLS:
+        for way in ("SYSCALL", "LISTEN"):
+            trace.heading(call=call.name, left=way)
+            with making(call) as (probe, release), trace.launch(probe) as task:
+                follow(trace, task, deque([stop]), until=in_group_stop)
+                if way == "LISTEN":
+                    requests.listen(task.pid)
+                    go_on(task)
+                    task.take()
+                    complete(trace, task, release)
+                else:
+                    complete(trace, task, go_on, release)
+        with making(call) as (probe, release):
+            untraced(trace, probe, stop, go_on, release)
+
+
+def in_group_stop(stop: Stop) -> bool:
+    """Whether this is a group-stop."""
+    return stop.kind.startswith("group")
+
+
+@case("restarts.attach", door="syscall64", covers=[44, 45])
+def attach(trace: Trace) -> None:
+    """Attach to the sleeping program: by PTRACE_ATTACH, whose SIGSTOP is suppressed, and by
+    PTRACE_SEIZE and PTRACE_INTERRUPT.
+    """
+    for call in CALLS:
+        for way in ("ATTACH", "SEIZE"):
+            trace.heading(call=call.name, by=way)
+            with making(call) as (probe, release), sleeping(trace, probe) as task:
+                if way == "ATTACH":
+                    requests.attach(task.pid)
+                    task.take()
+                    requests.set_options(task.pid, requests.O_BASE)
+                else:
+                    requests.seize(task.pid, requests.O_BASE)
+                    task.interrupt()
+                complete(trace, task, release)
+        released(trace, call)
+
+
+@contextlib.contextmanager
+def sleeping(trace: Trace, probe: Probe) -> Iterator[Task]:
+    """Yield a program that sleeps in its call with nobody tracing."""
+
+    def until(task: Task) -> None:
+        task.until_ready()
+        asleep(trace, task)
+
+    with trace.adopt(probe, until) as task:
+        yield task
+
+
+@case("restarts.detach", door="syscall64", covers=[46, 136])
+def detach(trace: Trace) -> None:
+    """Detach from the program that sleeps: at the exit stop that its signal or the tracer's
+    PTRACE_INTERRUPT leads to, at the signal-delivery-stop, and at the interrupt's own stop; without
+    a signal. Then let the call go.
+    """
+    for call in CALLS:
+        for where in ("exit", "signal", "interrupt"):
+            trace.heading(call=call.name, at=where)
+            with making(call) as (probe, release), trace.launch(probe) as task:
+                if where == "interrupt":
+                    doze(trace, task, requests.CONT)
+                    task.interrupt()
+                elif where == "signal":
+                    interrupted(trace, task)
+                else:
+                    follow(trace, task, deque([interrupt]), until=at_exit)
+                task.detach()
+                asleep(trace, task)
+                release(task)
+                task.take()
+        released(trace, call)
+
+
+@case("restarts.detach_with_signal", door="syscall64", covers=[33, 34, 46, 136])
+def detach_with_signal(trace: Trace) -> None:
+    """Detach at the signal-delivery-stop with the signal, handled with SA_RESTART; then let go a
+    call that was made again. Untraced, send the same signal.
+    """
+    handlers = (Handler(FIRST, SA_RESTART), Handler(SECOND))
+    for call in CALLS:
+        trace.heading(call=call.name)
+        with making(call, handlers) as (probe, release), trace.launch(probe) as task:
+            interrupted(trace, task)
+            task.detach(FIRST)
+            if asleep(trace, task):
+                release(task)
+            task.take()
+        with making(call, handlers) as (probe, release):
+            untraced(trace, probe, send(FIRST), release)
+
+
+# --- stepping ---
+
+
+@case("restarts.stepped", door="syscall64", covers=[35, 51, 95])
+def stepped(trace: Trace) -> None:
+    """PTRACE_SINGLESTEP from the signal-delivery-stop, the signal suppressed: one step is the whole
+    call that is made again, until it is let go.
+    """
+    for call in CALLS:
+        trace.heading(call=call.name)
+        with making(call) as (probe, release), trace.launch(probe) as task:
+            interrupted(trace, task)
+            doze(trace, task, requests.SINGLESTEP)
+            release(task)
+            task.take()
+            task.finish()
+        released(trace, call)
+
+
+@case("restarts.interrupted_step", door="syscall64", covers=[35, 51, 95])
+def interrupted_step(trace: Trace) -> None:
+    """PTRACE_SINGLESTEP from the enter stop, and a signal while the program sleeps: it traps after
+    the instruction, then shows the signal, which is suppressed. Step on, and let the call go.
+    """
+    for call in CALLS:
+        trace.heading(call=call.name)
+        with making(call) as (probe, release), trace.launch(probe) as task:
+            task.syscall()
+            doze(trace, task, requests.SINGLESTEP)
+            task.signal(FIRST)
+            task.take()
+            task.step()
+            doze(trace, task, requests.SINGLESTEP)
+            release(task)
+            task.take()
+            task.finish()
+        released(trace, call)
+
+
+@case("restarts.step_into_handler", door="syscall64", covers=[33, 34, 51, 97])
+def step_into_handler(trace: Trace) -> None:
+    """PTRACE_SINGLESTEP from the signal-delivery-stop with the signal, handled with SA_RESTART: the
+    step ends at the handler's first instruction. Then PTRACE_SYSCALL. Untraced, send the signal.
+    """
+    handlers = (Handler(FIRST, SA_RESTART), Handler(SECOND))
+    for call in CALLS:
+        trace.heading(call=call.name)
+        with making(call, handlers) as (probe, release), trace.launch(probe) as task:
+            interrupted(trace, task)
+            task.step(FIRST)
+            complete(trace, task, release)
+        with making(call, handlers) as (probe, release):
+            untraced(trace, probe, send(FIRST), release)
+
+
+# --- the restart block ---
+
+
+@case("restarts.block_disarmed", door="syscall64", covers=[32, 53])
+def block_disarmed(trace: Trace) -> None:
+    """Have the program make a call, and then restart_syscall() itself. The call is nanosleep() that
+    a handler interrupts, getpid(), or nanosleep() whose restart the tracer prevents at the
+    signal-delivery-stop: then there is a restart block still, and restart_syscall() sleeps on.
+    """
+    both_calls: dict[str, Any] = {"site": "call_and_restart"}
+    handlers = (Handler(FIRST), Handler(SECOND))
+    trace.heading(call="nanosleep", signal="handler")
+    with making(NANOSLEEP, handlers, **both_calls) as (probe, _), trace.launch(probe) as task:
+        follow(trace, task, deque([send(FIRST)]))
+    with making(NANOSLEEP, handlers, **both_calls) as (probe, _):
+        untraced(trace, probe, send(FIRST))
+    trace.heading(call="getpid", signal="none")
+    probe = Probe(site="call_and_restart", regs={"ax": Nr.getpid})
+    with trace.launch(probe) as task:
+        follow(trace, task, deque())
+    trace.control(probe)
+    trace.heading(call="nanosleep", signal="suppressed")
+    with making(NANOSLEEP, handlers, **both_calls) as (probe, release), trace.launch(probe) as task:
+        interrupted(trace, task)
+        task.poke(orig_ax=-1)
+        follow(trace, task, deque([release]))
+    released(trace, NANOSLEEP, **both_calls)
+
+
+@case("restarts.late_signal", door="syscall64", covers=[49, 53])
+def late_signal(trace: Trace) -> None:
+    """Put an int3 in place of the call's instruction, suppress the signal that interrupted it, and
+    so stop after the kernel has decided to restart and before the program does. Put the instruction
+    back, and only now send a signal that is handled without SA_RESTART.
+    """
+    for call in CALLS:
+        trace.heading(call=call.name)
+        with making(call) as (probe, release), trace.launch(probe) as task:
+            interrupted(trace, task, FIRST)
+            byte = task.poke_code("syscall", INT3)
+            task.cont()
+            task.poke_code("syscall", byte)
+            task.poke(ip=address("syscall"))
+            task.signal(SECOND)
+            complete(trace, task, release)
+        released(trace, call)
+
+
+# --- calls with a signal mask of their own ---
+
+MASKED: Final = (
+    Call("ppoll", Nr.ppoll, "ppoll_blocks", (signals(FIRST),)),
+    Call("pselect6", Nr.pselect6, "pselect_blocks", (signals(FIRST),)),
+    Call("rt_sigsuspend", Nr.rt_sigsuspend, "sigsuspend_blocks", (signals(FIRST),), byte=False),
+)  # fmt: skip
+"""They block SIGUSR1 while they sleep, in programs that block SIGUSR2 otherwise."""
+
+
+@case("restarts.mask_handler", door="syscall64", covers=[34, 47])
+def mask_handler(trace: Trace) -> None:
+    """Interrupt a call that sleeps with a signal mask of its own, by a signal that only this mask
+    lets through; it has a handler. Read the mask at every stop.
+    """
+    for call in MASKED:
+        trace.heading(call=call.name)
+        masked: dict[str, Any] = {"blocked": (SECOND,), "show": ("mask",)}
+        with making(call, **masked) as (probe, _), trace.launch(probe) as task:
+            follow(trace, task, deque([send(SECOND)]), show=("mask",))
+        with making(call, **masked) as (probe, _):
+            untraced(trace, probe, send(SECOND))
+
+
+@case("restarts.mask_restart", door="syscall64", covers=[35, 47])
+def mask_restart(trace: Trace) -> None:
+    """The same, by a signal that is ignored by default: the call is made again. Then let it go, or
+    for rt_sigsuspend() send the signal that has a handler.
+    """
+    for call in MASKED:
+        trace.heading(call=call.name)
+        masked: dict[str, Any] = {"blocked": (SECOND,), "show": ("mask",)}
+        with making(call, **masked) as (probe, release), trace.launch(probe) as task:
+            follow(trace, task, deque([send(IGNORED), release]), show=("mask",))
+        with making(call, **masked) as (probe, release):
+            untraced(trace, probe, send(IGNORED), release)
+
+
+@case("restarts.mask_late_signal", door="syscall64", covers=[34, 47, 49])
+def mask_late_signal(trace: Trace) -> None:
+    """Have a signal wait that the call's own mask blocks and the program's does not; interrupt the
+    call by one that is ignored by default. With the restart the program's mask comes back, and the
+    signal's handler runs between the two. Untraced, a stop and a SIGCONT interrupt it.
+    """
+    handlers = (Handler(FIRST), Handler(SECOND))
+    for call in MASKED:
+        trace.heading(call=call.name)
+        shown: dict[str, Any] = {"show": ("mask",)}
+        with making(call, handlers, **shown) as (probe, release), trace.launch(probe) as task:
+            follow(trace, task, deque([send(FIRST, IGNORED), release]), **shown)
+        with making(call, handlers, **shown) as (probe, release):
+            stop, go_on = send(FIRST, signal.SIGSTOP), send(signal.SIGCONT)
+            untraced(trace, probe, stop, go_on, release)

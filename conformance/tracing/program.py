@@ -22,6 +22,8 @@ PATTERNED: Final = ("bx", "cx", "dx", "si", "di", "bp", "r8", "r9", "r10", "r11"
                     "r14", "r15", "ax")  # fmt: skip
 PATTERN: Final = 0x0BA5_E000_C0DE_0000
 STACK_MARGIN: Final = 1024
+SMALL: Final = 512
+"""Below it are the numbers of all calls and signals: no pid may look like one of them."""
 USER_CS, USER_DS = 0x33, 0x2B
 
 
@@ -169,17 +171,28 @@ def launch(probe: Probe, cpu: int, traced: bool) -> int:
         raise _unknown("site", probe.site, labels())
     if probe.setup is not None and probe.setup not in setups():
         raise _unknown("setup", probe.setup, setups())
-    pinned = board()
-    ffi.memmove(pinned, bytes(ffi.sizeof("struct origax_board")), ffi.sizeof("struct origax_board"))
-    _write(pinned, probe, cpu, traced)
-    setup = -1 if probe.setup is None else setups()[probe.setup]
-    pid = int(lib.origax_launch(labels()[probe.site].index, setup))
+    pid = _fork(probe, cpu, traced)
+    if 0 < pid < SMALL:
+        kill_group(pid)
+        kill(pid)
+        os.waitpid(pid, 0)
+        lib.origax_use_up_pids(SMALL)
+        pid = _fork(probe, cpu, traced)
     if pid < 0:
         raise HarnessError(
             f"fork failed: {os.strerror(-pid)}", "launching a probe",
             "raise RLIMIT_NPROC or free memory",
         )  # fmt: skip
     return pid
+
+
+def _fork(probe: Probe, cpu: int, traced: bool) -> int:
+    """Write the board and fork; returns the pid, or a negative errno."""
+    pinned = board()
+    ffi.memmove(pinned, bytes(ffi.sizeof("struct origax_board")), ffi.sizeof("struct origax_board"))
+    _write(pinned, probe, cpu, traced)
+    setup = -1 if probe.setup is None else setups()[probe.setup]
+    return int(lib.origax_launch(labels()[probe.site].index, setup))
 
 
 def _write(pinned: Any, probe: Probe, cpu: int, traced: bool) -> None:
