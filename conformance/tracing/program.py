@@ -9,6 +9,7 @@ import functools
 import hashlib
 import os
 import signal
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,11 +18,16 @@ from conformance._native import ffi, lib
 from conformance.abi import REGISTERS, WORD
 from conformance.cases import Probe
 from conformance.errors import HarnessError
+from conformance.strays import WALL
 
 PATTERNED: Final = ("bx", "cx", "dx", "si", "di", "bp", "r8", "r9", "r10", "r11", "r12", "r13",
                     "r14", "r15", "ax")  # fmt: skip
 PATTERN: Final = 0x0BA5_E000_C0DE_0000
 STACK_MARGIN: Final = 1024
+POLL: Final = 0.0002
+"""Seconds between two looks at a program that is about to block, or to go."""
+PATIENCE: Final = 2.0
+"""Seconds that killed processes may take to go."""
 SMALL: Final = 512
 """Below it are the numbers of all calls and signals: no pid may look like one of them."""
 USER_CS, USER_DS = 0x33, 0x2B
@@ -176,6 +182,7 @@ def launch(probe: Probe, cpu: int, traced: bool) -> int:
         kill_group(pid)
         kill(pid)
         os.waitpid(pid, 0)
+        reap_group(pid)
         lib.origax_use_up_pids(SMALL)
         pid = _fork(probe, cpu, traced)
     if pid < 0:
@@ -266,3 +273,12 @@ def kill_group(leader: int) -> None:
     """Kill what is left of a program's process group."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signal.SIGKILL)
+
+
+def reap_group(leader: int) -> None:
+    """Reap the killed helpers of a program, which its end made children of the subreaper."""
+    deadline = time.monotonic() + PATIENCE
+    with contextlib.suppress(ChildProcessError):
+        while time.monotonic() < deadline:
+            if os.waitpid(-leader, os.WNOHANG | WALL)[0] == 0:
+                time.sleep(POLL)

@@ -19,11 +19,8 @@ from conformance.abi import REGISTERS, WORD
 from conformance.cases import Probe
 from conformance.errors import HarnessError
 from conformance.tracing import program, requests, snapshot
-from conformance.tracing.program import Report
+from conformance.tracing.program import POLL, Report
 from conformance.tracing.snapshot import Missed, Stop
-
-POLL: Final = 0.0002
-"""Seconds between two looks at a program that is about to block."""
 
 CLEANUP: Final = 2000
 """Milliseconds that a killed task may take to go."""
@@ -339,6 +336,8 @@ class Trace:
                     with contextlib.suppress(requests.PtraceError):
                         requests.resume(pid, requests.CONT)
         self._alive.clear()
+        if self.leader:
+            program.reap_group(self.leader)
         self.leader = 0
 
     def __enter__(self) -> Trace:

@@ -59,10 +59,10 @@ SITE("to_clone",
      "xorl %r10d, %r10d\n"
      "movl $61, %eax\n"				/* wait4 */
      "syscall\n"
-     "movl $61, %eax\n"
-     "syscall\n"
      "pushq $0x202\n"				/* flags of no interest */
      "popfq\n"
+     "movl $61, %eax\n"
+     "syscall\n"
      "jmp 77f\n"
      "76: xorl %edi, %edi\n"
      "movl $60, %eax\n"				/* exit */
