@@ -409,7 +409,9 @@ def inferior_call(trace: Trace) -> None:
 
 @case("restarts.inferior_call_interrupt", door="syscall64", covers=[38, 41, 45])
 def inferior_call_interrupt(trace: Trace) -> None:
-    """The same from the stop of a PTRACE_INTERRUPT of the sleeping program."""
+    """PTRACE_INTERRUPT the sleeping program. At that stop, save all registers; write orig_ax = -1 and
+    ip = a function that makes a call of its own and ends at an int3. Restore all registers there.
+    """
     for call in CALLS:
         trace.heading(call=call.name)
         with making(call) as (probe, release), trace.launch(probe) as task:
@@ -421,7 +423,9 @@ def inferior_call_interrupt(trace: Trace) -> None:
 
 @case("restarts.inferior_call_fault", door="syscall64", covers=[41, 42])
 def inferior_call_fault(trace: Trace) -> None:
-    """The same, where the function ends by a fault: its SIGSEGV is suppressed."""
+    """At the signal-delivery-stop, save all registers; write orig_ax = -1 and ip = a function that
+    makes a call of its own and ends by hlt. Suppress that SIGSEGV, and restore all registers.
+    """
     for call in CALLS:
         trace.heading(call=call.name)
         with making(call) as (probe, release), trace.launch(probe) as task:
@@ -752,8 +756,9 @@ def mask_handler(trace: Trace) -> None:
 
 @case("restarts.mask_restart", door="syscall64", covers=[35, 47])
 def mask_restart(trace: Trace) -> None:
-    """The same, by a signal that is ignored by default: the call is made again. Then let it go, or
-    for rt_sigsuspend() send the signal that has a handler.
+    """Interrupt a call that sleeps with a signal mask of its own, by a signal that is ignored by
+    default. Then let it go, or for rt_sigsuspend() send the signal that has a handler. Read the
+    mask at every stop.
     """
     for call in MASKED:
         trace.heading(call=call.name)
