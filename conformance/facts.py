@@ -37,6 +37,8 @@ READS: Final = 4
 """Direct reads of one round: each raises one interrupt, or two complete in one."""
 BLOCK: Final = 4096
 """Bytes of one direct read: a multiple of every disk's logical block."""
+TICK_SECONDS: Final = 0.1
+"""Ten ticks of the slowest kernel (HZ=100)."""
 TRIES: Final = 3
 """Times that one file's reads are watched while other traffic makes them unclear."""
 
@@ -216,6 +218,10 @@ VOCABULARY: Final[Mapping[str, Fact]] = {
             ("cpus", int, "Online CPUs of this process's affinity mask.", ""),
             ("two_cpus", bool, "cpus is at least 2.",
              "give origax two online CPUs (taskset, cpuset, --cpus 2)"),
+            ("interrupt_counts", bool, "/proc/interrupts has the row LOC, as on every x86 kernel "
+             "that shows it.", "unmask /proc/interrupts, if this is a container"),
+            ("local_timer", bool, "The row LOC of /proc/interrupts moves within 0.1 s of "
+             "computing.", "boot without noapictimer, and unmask /proc/interrupts"),
             ("device", bool, "Some numbered row of /proc/interrupts moves with each direct read of "
              "a file or disk, on the CPU that reads; false where /proc/interrupts is masked.",
              "keep origax, or any file of 4 KiB in the home directory, on a real disk, and let "
@@ -840,9 +846,21 @@ def _candidates() -> Iterator[Path]:
         yield from (Path("/dev", disk) for disk in real)
 
 
+def local_timer() -> bool:
+    """Compute, which keeps the tick going, until the row LOC moves."""
+    before = read_interrupts().get("LOC")
+    deadline = time.monotonic() + TICK_SECONDS
+    while before and time.monotonic() < deadline:
+        if read_interrupts().get("LOC") != before:
+            return True
+    return False
+
+
 def interrupt_facts(device: Device | None, cpus: int) -> dict[str, Value]:
     """Give the facts of group "interrupts"."""
     return {
+        "interrupt_counts": "LOC" in read_interrupts(),
+        "local_timer": local_timer(),
         "cpus": cpus,
         "two_cpus": cpus >= 2,
         "device": device is not None,

@@ -27,6 +27,8 @@ struct origax_board {
 	/* Pinned by the tracer before the launch. */
 	struct origax_regs in_;		/* registers at the site */
 	uint64_t ready;			/* by the program: they are loaded */
+	uint64_t turn;			/* where site to_spin jumps, always */
+	uint32_t spinning;		/* by to_spin: it was entered */
 	uint32_t attached;		/* by the tracer: it has seized */
 	uint64_t arg[16];		/* for the setup, by its documentation */
 	int32_t handler_signo[8];	/* 0 ends the list */
@@ -39,12 +41,14 @@ struct origax_board {
 	uint64_t new_ax;
 	uint32_t skip;			/* handlers return to the site's end */
 	uint32_t quit_after;		/* exit at this many frames; 0: never */
+	uint32_t asked;			/* rounds that a helper thread is to do */
 	/* Pinned by the program. */
 	uint32_t landed;		/* came out of the site's end */
 	uint32_t failed;		/* the setup could not; errno */
 	uint32_t frames;		/* signals handled, kept up to 16 */
 	struct origax_regs out;		/* registers at the site's end */
 	uint64_t result[16];		/* by the setup's documentation */
+	uint64_t rseq[8];		/* struct rseq, where it is aligned */
 	struct origax_frame frame[16];
 };
 
@@ -75,6 +79,28 @@ struct origax_stop {
 	uint64_t message;		/* PTRACE_GETEVENTMSG */
 };
 
+/* What makes the kernel stop a spinning program: see cprobes/frames.c. */
+enum origax_cause {
+	ORIGAX_SIGNAL,			/* a signal that comes by itself */
+	ORIGAX_READ,			/* a direct read */
+	ORIGAX_SLEEP,			/* a sleep */
+	ORIGAX_WATCH,			/* seeing it spin */
+	ORIGAX_BUSY,			/* time spent, asleep nowhere */
+	ORIGAX_CALL,			/* a round of the helper thread */
+};
+
+/* A loop of frames of one program. */
+struct origax_loop {
+	int32_t pid;
+	int32_t fd;			/* READ: of the file or disk */
+	uint32_t cause;			/* enum origax_cause */
+	uint32_t prove;			/* each frame, not only the first */
+	uint64_t entry;			/* address of the site to_spin */
+	uint64_t nanoseconds;		/* SLEEP, BUSY */
+	uint32_t waiting;		/* resumed, and not stopped since */
+	uint32_t unproven;		/* stops passed over, so far */
+};
+
 struct origax_board *origax_board(void);
 const struct origax_label *origax_labels(uint32_t *count);
 const struct origax_setup *origax_setups(uint32_t *count);
@@ -84,6 +110,13 @@ int origax_use_up_pids(int below);
 int origax_take(int pid, long request, long signo, struct origax_stop *stop);
 int origax_read(int pid, int status, struct origax_stop *stop);
 int origax_deadline(uint32_t milliseconds);
+void origax_ask(uint64_t entry);
+int origax_provoke(struct origax_loop *loop);
+int origax_frame(struct origax_loop *loop, const struct origax_stop *last,
+		 struct origax_stop *stop);
+int origax_urgent(void);
+int origax_patient(void);
+int origax_clock(int tid, uint64_t period);
 int origax_tgkill(int tgid, int tid, int signo);
 int origax_die_with_parent(int parent);
 int origax_subreaper(void);

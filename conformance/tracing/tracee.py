@@ -279,6 +279,12 @@ class Trace:
         self._alive.add(pid)
         return Task(self, pid, who)
 
+    def move(self, cpu: int) -> None:
+        """Go on on another CPU, with every program launched from now on."""
+        os.sched_setaffinity(0, {cpu})
+        self.cpu = cpu
+        self.cpus = (cpu, *(other for other in self.cpus if other != cpu))
+
     def wait_for(self, condition: Callable[[], bool]) -> None:
         """Poll until a condition on the program holds.
 

@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Interrupts of user code: they leave nothing behind in the frame that a tracer sees.
+
+Each case has the interrupts of one path of the entry code arrive while the program spins in user
+code, and stops it inside their frames; /proc/interrupts is read before and after.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import random
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from conformance.cases import Handler, Probe, case
+from conformance.errors import HarnessError
+from conformance.facts import block_device
+from conformance.tracing import frames
+from conformance.tracing.frames import Arrivals, Cause, Frames, Kind
+from conformance.tracing.tracee import Task, Trace
+
+VALUES = (0x1234, -512, -513, -514, -516)
+"""What ax holds: no error, and each code that a kernel acts on if it sees a system call."""
+
+GROUP = "interrupts"
+ROUNDS = 4
+"""Times that frames are taken for the interrupts that are missing."""
+SIGNALS = 2
+"""Signals that a control gets; with the last one it is over."""
+PULSES = 8
+"""Interrupts for each of them: the signal comes with the last one."""
+SLEEP = 100_000
+"""Nanoseconds until the local timer's interrupt."""
+PERIOD = 200_000
+"""Nanoseconds of user code for one overflow of the CPU clock."""
+LONGEST = 50_000
+"""Nanoseconds, at most, until PTRACE_INTERRUPT at a random moment."""
+SEED = 0x2020
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the record keeps of a path's interrupts.
+
+    :param row: of /proc/interrupts
+    :param cpu: the program's
+    :param demand: as many of them must arrive as frames were asked for
+    :ivar others: interrupts of all other rows, on the same CPU at the same time
+    :ivar unproven: stops that did not count, because the program was not back in its loop
+    """
+
+    row: str
+    cpu: int
+    demand: bool = True
+    frames: int = 0
+    interrupts: int = 0
+    others: int = 0
+    unproven: int = 0
+    fifo: bool = False
+
+    def record(self, trace: Trace, **more: int | str) -> None:
+        """Put it into the case's measurements."""
+        caught = min(self.frames, self.interrupts) / max(self.interrupts, 1)
+        trace.measured |= {
+            "frames": self.frames, "interrupts": self.interrupts, "row": self.row,
+            "cpu": self.cpu, "caught": round(caught, 4), "others": self.others,
+            "unproven": self.unproven, "scheduler": "SCHED_FIFO" if self.fifo else "as it was",
+            **more,
+        }  # fmt: skip
+
+
+def programs(trace: Trace) -> Iterator[Probe]:
+    """Give the spinning program with each value of ax, and begin its part of the transcript."""
+    for ax in VALUES:
+        trace.heading(ax=f"{ax:#x}" if ax > 0 else ax)
+        yield Probe(site=frames.SITE, regs={"ax": ax})
+
+
+def catch(
+    trace: Trace, probe: Probe, cause: Cause, tally: Tally,
+    start: Callable[[Task], None] = lambda task: None, take: Callable[[Frames], None] = Frames.take,
+) -> None:  # fmt: skip
+    """Stop a program in frames of one path until as many interrupts of it have arrived.
+
+    :param start: what is to be done once the program waits at its gate
+    :param take: takes one frame
+    :raises HarnessError: the interrupts do not arrive
+    """
+    wanted = math.ceil(trace.options.frames / len(VALUES))
+    with trace.launch(probe) as task, frames.urgent() as tally.fifo:
+        start(task)
+        with Frames(task, cause) as loop:
+            arrived = 0
+            for _ in range(ROUNDS):
+                arrived += count(loop, take, wanted - arrived, tally)
+                if arrived >= wanted or loop.ended or not tally.demand:
+                    break
+            else:
+                raise unseen(loop.taken, arrived, tally)
+        if not loop.ended:
+            task.kill()
+
+
+def count(loop: Frames, take: Callable[[Frames], None], number: int, tally: Tally) -> int:
+    """Take frames, and return how many interrupts of the path arrived meanwhile."""
+    before, passed_over = loop.taken, loop.unproven
+    arrivals = Arrivals(tally.cpu)
+    for _ in range(number):
+        if not loop.ended:
+            take(loop)
+    arrived, others = arrivals.of(tally.row)
+    tally.frames += loop.taken - before
+    tally.unproven += loop.unproven - passed_over
+    tally.interrupts += arrived
+    tally.others += others
+    return arrived
+
+
+def unseen(taken: int, arrived: int, tally: Tally) -> HarnessError:
+    """The error for stops that were in other frames than the case says."""
+    return HarnessError(
+        f"the program was stopped {taken} times, but only {arrived} interrupts of row {tally.row} "
+        "arrived", f"CPU {tally.cpu} in /proc/interrupts",
+        "run it again when that CPU has less to do; if it stays so, this machine sends these "
+        "interrupts by another path: report it with /proc/interrupts",
+    )  # fmt: skip
+
+
+def control(trace: Trace, probe: Probe, cause: Cause) -> None:
+    """Run a program untraced under the same interrupts; a signal comes with every eighth one."""
+
+    def stimulus(task: Task) -> None:
+        with frames.urgent():
+            for number in range(SIGNALS):
+                frames.prove(trace)
+                for _ in range(PULSES):
+                    frames.provoke(task, cause)
+                task.signal(signal.SIGUSR1)
+                frames.handled(trace, number + 1)
+
+    trace.control(until(signal.SIGUSR1, probe), stimulus)
+
+
+def until(signo: int, probe: Probe) -> Probe:
+    """The same program, with a handler that ends it when enough signals came."""
+    return replace(probe, handlers=[Handler(signo)], quit_after=SIGNALS)
+
+
+@contextlib.contextmanager
+def direct(trace: Trace) -> Iterator[tuple[Cause, Tally, str]]:
+    """Open a disk, and go to the CPU of its interrupt.
+
+    :raises HarnessError: there is none, though there was one when the facts were found
+    """
+    os.sched_setaffinity(0, trace.cpus)
+    found = block_device()
+    if found is None:
+        raise HarnessError(
+            "no disk raises interrupts any more", "the files that the fact `device` rests on",
+            "see `origax doctor`, and run it again",
+        )  # fmt: skip
+    trace.move(found.cpu)
+    fd = os.open(found.path, os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC)
+    try:
+        yield Cause(Kind.READ, fd=fd), Tally(str(found.irq), found.cpu), found.name
+    finally:
+        os.close(fd)
+
+
+@case("interrupts.device", door="none", covers=[80, 82], needs=["device"], group=GROUP)
+def device(trace: Trace) -> None:
+    """On the CPU of a disk's interrupt, read 4 KiB directly while the program spins there: the
+    completion interrupt wakes the tracer, which PTRACE_INTERRUPTs the program preempted in it.
+    """
+    with direct(trace) as (cause, tally, name):
+        for probe in programs(trace):
+            catch(trace, probe, cause, tally)
+            control(trace, probe, cause)
+        tally.record(trace, device=name)
+
+
+@case("interrupts.timer", door="none", covers=[80, 82], needs=["local_timer"], group=GROUP)
+def timer(trace: Trace) -> None:
+    """On the program's CPU, sleep 0.1 ms: the local timer's interrupt wakes the tracer, which
+    PTRACE_INTERRUPTs the program preempted in it.
+    """
+    cause, tally = Cause(Kind.SLEEP, SLEEP), Tally("LOC", trace.cpu)
+    for probe in programs(trace):
+        catch(trace, probe, cause, tally)
+        control(trace, probe, cause)
+    tally.record(trace)
+
+
+@case(
+    "interrupts.reschedule", door="none", covers=[80], needs=["two_cpus", "interrupt_counts"],
+    group=GROUP,
+)  # fmt: skip
+def reschedule(trace: Trace) -> None:
+    """From another CPU, PTRACE_INTERRUPT the program once it says that it spins: the kernel kicks
+    a running task by a reschedule IPI.
+    """
+    cause, tally = Cause(Kind.WATCH), Tally("RES", trace.cpus[1])
+    for probe in programs(trace):
+        apart = replace(probe, other_cpu=True)
+        catch(trace, apart, cause, tally)
+        control(trace, apart, cause)
+    tally.record(trace)
+
+
+@case(
+    "interrupts.function_call", door="none", covers=[80],
+    needs=["two_cpus", "membarrier_rseq", "interrupt_counts"], group=GROUP,
+)  # fmt: skip
+def function_call(trace: Trace) -> None:
+    """Have a thread of the program, on another CPU, put a bad pointer into the spinning thread's
+    rseq area and call membarrier(PRIVATE_EXPEDITED_RSEQ): the function-call IPI has the kernel
+    look at the pointer on its way out and raise SIGSEGV; suppress it. The control's thread leaves
+    the pointer alone.
+    """
+    cause, tally = Cause(Kind.CALL), Tally("CAL", trace.cpu)
+    for probe in programs(trace):
+        caller = replace(probe, setup="membarrier", args=[trace.cpus[1], 0])
+        catch(trace, caller, cause, tally)
+        control(trace, replace(caller, args=[trace.cpus[1], 1]), cause)
+    tally.record(trace)
+
+
+@case(
+    "interrupts.irq_work", door="none", covers=[80], needs=["perf_swclock", "interrupt_counts"],
+    group=GROUP,
+)  # fmt: skip
+def irq_work(trace: Trace) -> None:
+    """Open the program's software CPU clock with a SIGIO for every 0.2 ms of user code: at each
+    overflow the kernel queues irq work, whose self-IPI sends the signal; suppress it. The
+    control's own handler takes it.
+    """
+    tally = Tally("IWI", trace.cpu)
+    for probe in programs(trace):
+        with contextlib.ExitStack() as ticking:
+
+            def start(task: Task, ticking: contextlib.ExitStack = ticking) -> None:
+                ticking.callback(os.close, frames.clock(task.pid, PERIOD))
+
+            def start_control(task: Task, start: Callable[[Task], None] = start) -> None:
+                frames.prove(trace)
+                start(task)
+
+            catch(trace, probe, Cause(Kind.SIGNAL), tally, start)
+            trace.control(until(signal.SIGIO, probe), start_control)
+    tally.record(trace)
+
+
+@case(
+    "interrupts.random_moment", door="none", covers=[80], needs=["interrupt_counts"], group=GROUP
+)
+def random_moment(trace: Trace) -> None:
+    """PTRACE_INTERRUPT the program a pseudo-random time (below 50 us) after it was resumed: from
+    another CPU if there is one, so that it is hit in its loop or in the kernel on its way there;
+    otherwise after a sleep.
+    """
+    apart = len(trace.cpus) > 1
+    row, cpu = ("RES", trace.cpus[1]) if apart else ("LOC", trace.cpu)
+    cause = Cause(Kind.BUSY if apart else Kind.SLEEP, LONGEST, prove=False)
+    tally = Tally(row, cpu, demand=False)
+    moments = random.Random(SEED)
+    for probe in programs(trace):
+        spin = replace(probe, other_cpu=apart)
+        catch(trace, spin, cause, tally, take=lambda loop: loop.take(moments.randrange(LONGEST)))
+        control(trace, spin, cause)
+    tally.record(trace, seed=SEED)

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Frames: stops of a spinning program, each inside the frame of one interrupt.
+
+How an interrupt is made to arrive, and why the stop is in its frame, stands in
+``cprobes/frames.c``. The program enters site ``to_spin``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import Any, Final, Self
+
+from conformance._native import ffi, lib
+from conformance.errors import HarnessError
+from conformance.facts import read_interrupts
+from conformance.tracing import program, snapshot
+from conformance.tracing.snapshot import Missed
+from conformance.tracing.tracee import Task, Trace
+
+SITE: Final = "to_spin"
+
+_STOP: Final = "struct origax_stop *"
+
+
+class Kind(IntEnum):
+    """What makes the kernel stop the program (enum origax_cause)."""
+
+    SIGNAL = lib.ORIGAX_SIGNAL
+    READ = lib.ORIGAX_READ
+    SLEEP = lib.ORIGAX_SLEEP
+    WATCH = lib.ORIGAX_WATCH
+    BUSY = lib.ORIGAX_BUSY
+    CALL = lib.ORIGAX_CALL
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What makes the kernel stop the program, each time.
+
+    :param nanoseconds: of a SLEEP or of being BUSY
+    :param fd: file of a READ, opened with O_DIRECT
+    :param prove: the program must have been in its loop since the last stop; otherwise once
+    """
+
+    kind: Kind
+    nanoseconds: int = 0
+    fd: int = -1
+    prove: bool = True
+
+    def loop(self, pid: int) -> Any:
+        """Give the C side's struct origax_loop."""
+        return ffi.new(
+            "struct origax_loop *",
+            {"pid": pid, "fd": self.fd, "cause": self.kind, "prove": self.prove,
+             "entry": program.labels()[SITE].start, "nanoseconds": self.nanoseconds},
+        )  # fmt: skip
+
+
+class Frames:
+    """Takes frames of one program: equal ones in a row are one stop with a count.
+
+    A context manager, at whose end the last stop joins the transcript.
+    """
+
+    def __init__(self, task: Task, cause: Cause) -> None:
+        self.taken = 0
+        self.ended = False
+        self._task = task
+        self._loop = cause.loop(task.pid)
+        self._stop, self._last = ffi.new(_STOP), ffi.new(_STOP)
+        self._count = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._keep()
+
+    @property
+    def unproven(self) -> int:
+        """Stops passed over, because the program had not come back to its loop."""
+        return int(self._loop.unproven)
+
+    def take(self, nanoseconds: int | None = None) -> None:
+        """Take one frame.
+
+        :param nanoseconds: instead of those of the cause
+        """
+        if nanoseconds is not None:
+            self._loop.nanoseconds = nanoseconds
+        if not self._equal():
+            self._keep()
+            self._stop, self._last = self._last, self._stop
+        self._count += 1
+        self.taken += 1
+        if os.WIFSTOPPED(self._last.status):
+            self._task.trace.settle(self._task.pid, ffi.buffer(self._last))
+        else:
+            self.ended = True
+
+    def _equal(self) -> bool:
+        """Take a frame in C; true if it is the last one over again."""
+        last = self._last if self._count else ffi.NULL
+        result = int(lib.origax_frame(self._loop, last, self._stop))
+        while result == -errno.EINTR:
+            result = int(lib.origax_frame(self._loop, last, self._stop))
+        if result == -errno.ETIME:
+            raise Missed(self._task.pid)
+        if result < 0:
+            raise OSError(-result, os.strerror(-result))
+        return bool(result)
+
+    def _keep(self) -> None:
+        if not self._count:
+            return
+        raw = bytes(ffi.buffer(self._last))
+        stop = snapshot.decode(raw, self._task.pid, self._task.who)
+        self._task.trace.add_stop(replace(stop, count=self._count))
+        self._count = 0
+        if stop.ended:
+            self._task.trace.bury(self._task.pid)
+
+
+class Arrivals:
+    """Counts, in /proc/interrupts, what arrived at one CPU since it was made."""
+
+    def __init__(self, cpu: int) -> None:
+        self._cpu = cpu
+        self._before = self._read()
+
+    def _read(self) -> dict[str, int]:
+        return {
+            row: counts[self._cpu]
+            for row, counts in read_interrupts().items()
+            if len(counts) > self._cpu
+        }
+
+    def of(self, row: str) -> tuple[int, int]:
+        """Give the interrupts of a row, and those of all the others together.
+
+        :raises HarnessError: there is no such row
+        """
+        now = self._read()
+        if row not in now or row not in self._before:
+            raise HarnessError(
+                f"the interrupts of row {row} cannot be counted", "/proc/interrupts",
+                "unmask /proc/interrupts, if this is a container",
+            )  # fmt: skip
+        moved = {name: count - self._before.get(name, 0) for name, count in now.items()}
+        return moved[row], sum(moved.values()) - moved[row]
+
+
+@contextlib.contextmanager
+def urgent() -> Iterator[bool]:
+    """Have the tracer preempt at once whatever runs on its CPU; false if only nearly so.
+
+    Launch no program meanwhile: it would inherit that.
+    """
+    result = lib.origax_urgent()
+    try:
+        yield result > 0
+    finally:
+        lib.origax_patient()
+
+
+def prove(trace: Trace) -> None:
+    """Wait until the program is, once more, in its loop.
+
+    :raises Missed: it was not before the deadline
+    """
+    lib.origax_ask(program.labels()[SITE].start)
+    trace.wait_for(lambda: bool(program.board().spinning))
+
+
+def handled(trace: Trace, number: int) -> None:
+    """Wait until the program has handled that many signals.
+
+    :raises Missed: it had not before the deadline
+    """
+    trace.wait_for(lambda: bool(program.board().frames >= number))
+
+
+def provoke(task: Task, cause: Cause) -> None:
+    """Make the interrupt arrive once, and stop nothing."""
+    result = lib.origax_provoke(cause.loop(task.pid))
+    if result == -errno.ETIME:
+        raise Missed(task.pid)
+    if result < 0:
+        raise OSError(-result, os.strerror(-result))
+
+
+def clock(pid: int, nanoseconds: int) -> int:
+    """Have the kernel send SIGIO to a task for every so long that it runs user code.
+
+    Returns a file descriptor; close it to end this.
+
+    :raises OSError: perf_event_open or O_ASYNC was refused
+    """
+    fd = int(lib.origax_clock(pid, nanoseconds))
+    if fd < 0:
+        raise OSError(-fd, os.strerror(-fd))
+    return fd

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Frames: stops of a spinning program, each inside the frame of one interrupt.
+ *
+ * What stops a program while it runs user code is an interrupt: its entry code
+ * pushes a frame, and on the way back to user space the kernel finds the
+ * signal, or the PTRACE_INTERRUPT, that a tracer sees. So the tracer makes an
+ * interrupt of the path in question arrive while the program spins, and has
+ * the program stop before it gets out of that frame:
+ *
+ * - READ and SLEEP: the tracer is on the program's CPU. The interrupt that ends
+ *   its waiting preempts the program for it; PTRACE_INTERRUPT finds it there.
+ * - WATCH and BUSY: the tracer is on another CPU. PTRACE_INTERRUPT kicks a
+ *   running program by an interrupt of its own.
+ * - SIGNAL and CALL: the interrupt itself brings the signal.
+ */
+#include "probe.h"
+
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <linux/perf_event.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/ptrace.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#define BLOCK 4096
+#define LONGEST 10000000UL	/* nanoseconds to SLEEP or be BUSY */
+#define PATIENCE 1000		/* unproven stops in a row; then it is shown */
+#define SLICE 100000UL		/* nanoseconds: the least that a kernel takes */
+
+#ifndef PTRACE_INTERRUPT
+#define PTRACE_INTERRUPT 0x4207
+#endif
+
+extern int origax_expired(void) __attribute__((visibility("hidden")));
+extern void origax_disarm(struct origax_board *)
+	__attribute__((visibility("hidden")));
+
+/* Have the spinning program pass once more through its way in. */
+void origax_ask(uint64_t entry)
+{
+	struct origax_board *board = origax_board();
+
+	__atomic_store_n(&board->spinning, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&board->turn, entry, __ATOMIC_SEQ_CST);
+}
+
+static int spins(void)
+{
+	return __atomic_load_n(&origax_board()->spinning, __ATOMIC_SEQ_CST);
+}
+
+static uint64_t now(void)
+{
+	struct timespec at;
+
+	clock_gettime(CLOCK_MONOTONIC, &at);
+	return at.tv_sec * 1000000000UL + at.tv_nsec;
+}
+
+static int read_block(int fd)
+{
+	static uint8_t block[BLOCK] __attribute__((aligned(BLOCK)));
+	ssize_t got = pread(fd, block, sizeof(block), 0);
+
+	if (got < 0)
+		return -errno;
+	return got == sizeof(block) ? 0 : -ENODATA;
+}
+
+/* A helper thread of the program waits for the round. */
+static void call(void)
+{
+	struct origax_board *board = origax_board();
+
+	__atomic_add_fetch(&board->asked, 1, __ATOMIC_SEQ_CST);
+	syscall(SYS_futex, &board->asked, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
+/*
+ * Make the interrupt happen, or wait for the moment at which to ask for one.
+ * Returns 0 or -errno; -ETIME past the deadline.
+ */
+int origax_provoke(struct origax_loop *loop)
+{
+	struct timespec span = { loop->nanoseconds / 1000000000,
+				 loop->nanoseconds % 1000000000 };
+	uint64_t end;
+
+	switch (loop->cause) {
+	case ORIGAX_READ:
+		return read_block(loop->fd);
+	case ORIGAX_SLEEP:
+		nanosleep(&span, NULL);
+		return 0;
+	case ORIGAX_WATCH:
+		while (!spins())
+			if (origax_expired())
+				return -ETIME;
+		return 0;
+	case ORIGAX_BUSY:
+		end = now() + loop->nanoseconds;
+		while (now() < end)
+			if (origax_expired())
+				return -ETIME;
+		return 0;
+	case ORIGAX_CALL:
+		call();
+	}
+	return 0;
+}
+
+static int interrupts(const struct origax_loop *loop)
+{
+	return loop->cause != ORIGAX_SIGNAL && loop->cause != ORIGAX_CALL;
+}
+
+/* One stop: resume, cause, wait, read. */
+static int stop_once(struct origax_loop *loop, struct origax_stop *stop)
+{
+	int error;
+
+	if (!loop->waiting) {
+		if (loop->prove)
+			origax_ask(loop->entry);
+		if (ptrace(PTRACE_CONT, loop->pid, 0, 0) < 0)
+			return -errno;
+		error = origax_provoke(loop);
+		if (error)
+			return error;
+		/* A program that is gone says so to the wait. */
+		if (interrupts(loop) &&
+		    ptrace(PTRACE_INTERRUPT, loop->pid, 0, 0) < 0 &&
+		    errno != ESRCH)
+			return -errno;
+		loop->waiting = 1;
+	}
+	error = origax_take(loop->pid, 0, 0, stop);
+	if (error)
+		return error;
+	loop->waiting = 0;
+	if (loop->cause == ORIGAX_CALL)
+		origax_disarm(origax_board());
+	return 0;
+}
+
+/*
+ * Take the next frame of a stopped program. A stop counts only if the program
+ * was in its loop since it was resumed (with `prove`; else ever): otherwise it
+ * is the last frame once more, or the system call of the launch, whose way out
+ * the program has not ended. Returns 0; 1 if the stop equals the last; or as
+ * origax_take() does (after -EINTR, call again).
+ */
+int origax_frame(struct origax_loop *loop, const struct origax_stop *last,
+		 struct origax_stop *stop)
+{
+	unsigned int unproven;
+	int error;
+
+	for (unproven = 0; unproven < PATIENCE; unproven++) {
+		error = stop_once(loop, stop);
+		if (error)
+			return error;
+		if (spins() || !WIFSTOPPED(stop->status))
+			break;
+		/* Slow machines need longer to get back into the loop. */
+		if (loop->nanoseconds < LONGEST)
+			loop->nanoseconds = loop->nanoseconds * 2 + 1000;
+		loop->unproven++;
+	}
+	return last && !memcmp(last, stop, sizeof(*stop));
+}
+
+/* struct sched_attr, which no libc of today's distributions has. */
+struct scheduling {
+	uint32_t size, policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime, deadline, period;
+};
+
+static struct scheduling before;
+
+/*
+ * Have the calling thread preempt the program as soon as it wakes, within the
+ * interrupt that wakes it. Returns 1 with SCHED_FIFO; 0 where that may not be:
+ * then a short slice does most of it (Linux 6.12; earlier kernels favour a
+ * sleeper anyway). Children of a thread in this state inherit it.
+ */
+int origax_urgent(void)
+{
+	struct scheduling fifo = { .size = sizeof(fifo), .policy = SCHED_FIFO,
+				   .priority = 1 };
+	struct scheduling brief = { .size = sizeof(brief) };
+
+	if (syscall(SYS_sched_getattr, 0, &before, sizeof(before), 0))
+		return -errno;
+	if (!syscall(SYS_sched_setattr, 0, &fifo, 0))
+		return 1;
+	brief.policy = before.policy;
+	brief.nice = before.nice;
+	brief.runtime = SLICE;
+	if (brief.policy == SCHED_OTHER || brief.policy == SCHED_BATCH)
+		syscall(SYS_sched_setattr, 0, &brief, 0);
+	return 0;
+}
+
+/* Undo origax_urgent(). Returns 0 or -errno. */
+int origax_patient(void)
+{
+	before.size = sizeof(before);
+	return syscall(SYS_sched_setattr, 0, &before, 0) ? -errno : 0;
+}
+
+/*
+ * Have the kernel send SIGIO to a task whenever it has run for a period (in
+ * nanoseconds, of the software CPU clock) and is in user code. Returns a file
+ * descriptor that ends it when closed, or -errno.
+ */
+int origax_clock(int tid, uint64_t period)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_SOFTWARE, .size = PERF_ATTR_SIZE_VER0,
+		.config = PERF_COUNT_SW_CPU_CLOCK, .sample_period = period,
+		.disabled = 1, .exclude_kernel = 1, .exclude_hv = 1,
+	};
+	struct f_owner_ex owner = { F_OWNER_TID, tid };
+	int fd = syscall(SYS_perf_event_open, &attr, tid, -1, -1,
+			 PERF_FLAG_FD_CLOEXEC);
+	int error;
+
+	if (fd < 0)
+		return -errno;
+	if (fcntl(fd, F_SETOWN_EX, &owner) || fcntl(fd, F_SETSIG, SIGIO) ||
+	    fcntl(fd, F_SETFL, O_ASYNC) ||
+	    ioctl(fd, PERF_EVENT_IOC_ENABLE, 0)) {
+		error = -errno;
+		close(fd);
+		return error;
+	}
+	return fd;
+}
