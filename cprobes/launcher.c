@@ -160,7 +160,8 @@ __asm__(".pushsection .text.origax, \"ax\", @progbits\n"
 	LABEL_ENTRY("handler", 0)
 	"78: origax_handler:\n"
 	"movq %rsp, %rcx\n"
-	"cld\n"
+	/* AC would still be the interrupted code's, and C is not aligned. */
+	"pushq $0x202\npopfq\n"
 	"subq $8, %rsp\n"
 	"call origax_record\n"
 	"addq $8, %rsp\n"
