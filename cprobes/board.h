@@ -27,6 +27,8 @@ struct origax_board {
 	/* Pinned by the tracer before the launch. */
 	struct origax_regs in_;		/* registers at the site */
 	uint64_t ready;			/* by the program: they are loaded */
+	uint64_t turn;			/* where site to_spin jumps, always */
+	uint32_t spinning;		/* by to_spin: it was entered */
 	uint32_t attached;		/* by the tracer: it has seized */
 	uint64_t arg[16];		/* for the setup, by its documentation */
 	int32_t handler_signo[8];	/* 0 ends the list */
@@ -35,8 +37,9 @@ struct origax_board {
 	uint64_t blocked;		/* signal mask at the site */
 	uint32_t traced;		/* stop at the gate, for the tracer */
 	uint32_t cpu;			/* CPU to run on */
-	uint32_t set_ax;		/* handlers return with ax = new_ax */
-	uint64_t new_ax;
+	uint32_t edits;			/* what handlers write before returning: */
+	uint32_t edit_at[4];		/* index into gregs of sigcontext */
+	uint64_t edit_to[4];
 	uint32_t skip;			/* handlers return to the site's end */
 	uint32_t quit_after;		/* exit at this many frames; 0: never */
 	/* Pinned by the program. */

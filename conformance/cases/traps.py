@@ -85,7 +85,7 @@ def of(trace: Trace) -> None:
     deliver(trace, trap("to_int_04", signal.SIGSEGV))
 
 
-@case("traps.ud", door="none", covers=[81, 82])
+@case("traps.ud", door="none", covers=[81, 82, 108])
 def ud(trace: Trace) -> None:
     """Run UD2; pass SIGILL on to its handler."""
     deliver(trace, trap("to_ud2", signal.SIGILL))
@@ -188,7 +188,7 @@ def xf(trace: Trace) -> None:
     deliver(trace, trap("to_divss", signal.SIGFPE))
 
 
-@case("traps.suppressed", door="none", covers=[81, 82, 83])
+@case("traps.suppressed", door="none", covers=[81, 82, 83, 108])
 def suppressed(trace: Trace) -> None:
     """Suppress the signal of a fault, which is then raised once more, and pass that one on;
     suppress the signal of a trap, which was all. No handler is run in between, so that the kernel
