@@ -172,6 +172,8 @@ VOCABULARY: Final[Mapping[str, Fact]] = {
             ("fred", bool, "The flag fred of /proc/cpuinfo, which the kernel shows only when it "
              "uses FRED.", "run on a CPU with FRED, Linux 6.9 or later, booted with fred=on"),
             ("smap", bool, "The flag smap of /proc/cpuinfo.", "run on a CPU with SMAP"),
+            ("lass", bool, "The flag lass of /proc/cpuinfo, which the kernel shows only when it "
+             "uses LASS.", "run on a CPU with LASS, Linux 6.19 or later"),
             ("kpti", bool, "'PTI' in /sys/devices/system/cpu/vulnerabilities/meltdown; without "
              "/sys, the flag pti of /proc/cpuinfo.", "boot with pti=on"),
         ),
@@ -456,6 +458,7 @@ def cpu_facts(source: Sources, cpuid: Cpuid) -> dict[str, Value]:
         "virt": hypervisor(cpuid)[0],
         "fred": "fred" in flags,
         "smap": "smap" in flags,
+        "lass": "lass" in flags,
         "kpti": "PTI" in source.meltdown if source.meltdown else "pti" in flags,
     }
 

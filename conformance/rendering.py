@@ -2,8 +2,8 @@
 """From stops to lines: the symbolic form of what was seen.
 
 What is symbolic: instruction pointers and addresses in probe code (``label+offset``), the
-program's own register values (``own``), its stacks (``$stack``), the board (``$board``), pids
-(``$pid``, ``$child``, ...). Everything else is a number.
+program's own register values (``own``), its stacks (``$stack``, ``$altstack``), the board
+(``$board``), pids (``$pid``, ``$child``, ...). Everything else is a number.
 """
 
 from __future__ import annotations
@@ -69,8 +69,10 @@ class _Names:
         known = program.place(word)
         if known:
             return known
-        if word in program.stack(0) or word in program.stack(1):
+        if word in program.stack(0):
             return "$stack"
+        if word in program.stack(1):
+            return "$altstack"
         if word in program.board_range():
             return "$board"
         return abi.number(word)
@@ -238,4 +240,6 @@ def _frame(report: Report, frame: Frame, names: _Names) -> Line:
     if "mask" in report.shown:
         fields["mask"] = _mask(frame.mask)
     fields["regs"] = names.changed(frame.regs, GENERAL)
+    if frame.handler_sp in program.stack(1):
+        fields["on"] = "$altstack"
     return Line(report.head, ("signal", signal_name(frame.signo)), fields)

@@ -37,8 +37,9 @@ struct origax_board {
 	uint64_t blocked;		/* signal mask at the site */
 	uint32_t traced;		/* stop at the gate, for the tracer */
 	uint32_t cpu;			/* CPU to run on */
-	uint32_t set_ax;		/* handlers return with ax = new_ax */
-	uint64_t new_ax;
+	uint32_t edits;			/* what handlers write before returning: */
+	uint32_t edit_at[4];		/* index into gregs of sigcontext */
+	uint64_t edit_to[4];
 	uint32_t skip;			/* handlers return to the site's end */
 	uint32_t quit_after;		/* exit at this many frames; 0: never */
 	uint32_t asked;			/* rounds that a helper thread is to do */

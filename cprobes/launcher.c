@@ -160,7 +160,8 @@ __asm__(".pushsection .text.origax, \"ax\", @progbits\n"
 	LABEL_ENTRY("handler", 0)
 	"78: origax_handler:\n"
 	"movq %rsp, %rcx\n"
-	"cld\n"
+	/* AC would still be the interrupted code's, and C is not aligned. */
+	"pushq $0x202\npopfq\n"
 	"subq $8, %rsp\n"
 	"call origax_record\n"
 	"addq $8, %rsp\n"
@@ -209,6 +210,7 @@ void origax_record(int signo, siginfo_t *info, void *context, uint64_t sp)
 	uint64_t segments = g[REG_CSGSFS];
 	uint32_t n = __atomic_load_n(&board->frames, __ATOMIC_RELAXED);
 	struct origax_frame *f = &board->frame[n];
+	uint32_t i;
 
 	if (n < 16) {
 		f->signo = signo;
@@ -240,8 +242,8 @@ void origax_record(int signo, siginfo_t *info, void *context, uint64_t sp)
 	__atomic_store_n(&board->frames, n + 1, __ATOMIC_RELEASE);
 	if (board->quit_after && n + 1 >= board->quit_after)
 		origax_leave();
-	if (board->set_ax)
-		g[REG_RAX] = board->new_ax;
+	for (i = 0; i < board->edits; i++)
+		g[board->edit_at[i]] = board->edit_to[i];
 	if (board->skip)
 		g[REG_RIP] = (greg_t)current->end;
 }

@@ -35,7 +35,8 @@ class Probe:
     :param args: numbers for the setup, by its documentation in C
     :param handlers: dispositions; everything else is default
     :param blocked: signals blocked from before the gate
-    :param set_ax: handlers put this into the saved ax before they return
+    :param edits: what handlers write into sigcontext before they return: registers by name, and
+        ``segments``, which are cs, gs, fs and ss, 16 bits each
     :param skip: handlers return to the site's end
     :param quit_after: the program exits in its n-th handler; 0 never
     :param other_cpu: run on another CPU than the tracer's
@@ -49,7 +50,7 @@ class Probe:
     args: Sequence[int] = ()
     handlers: Sequence[Handler] = ()
     blocked: Sequence[int] = ()
-    set_ax: int | None = None
+    edits: Mapping[str, int] = field(default_factory=dict)
     skip: bool = False
     quit_after: int = 0
     other_cpu: bool = False

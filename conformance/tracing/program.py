@@ -23,6 +23,9 @@ from conformance.strays import WALL
 PATTERNED: Final = ("bx", "cx", "dx", "si", "di", "bp", "r8", "r9", "r10", "r11", "r12", "r13",
                     "r14", "r15", "ax")  # fmt: skip
 PATTERN: Final = 0x0BA5_E000_C0DE_0000
+SIGCONTEXT: Final = ("r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "di", "si", "bp", "bx",
+                     "dx", "ax", "cx", "sp", "ip", "flags", "segments")  # fmt: skip
+"""struct sigcontext of 64-bit x86, in its order (arch/x86/include/uapi/asm/sigcontext.h)."""
 STACK_MARGIN: Final = 1024
 POLL: Final = 0.0002
 """Seconds between two looks at a program that is about to block, or to go."""
@@ -221,8 +224,10 @@ def _write(pinned: Any, probe: Probe, cpu: int, traced: bool) -> None:
     pinned.traced = traced
     pinned.skip = probe.skip
     pinned.quit_after = probe.quit_after
-    if probe.set_ax is not None:
-        pinned.set_ax, pinned.new_ax = 1, probe.set_ax & WORD
+    pinned.edits = len(probe.edits)
+    for index, (name, word) in enumerate(probe.edits.items()):
+        pinned.edit_at[index] = SIGCONTEXT.index(name)
+        pinned.edit_to[index] = word & WORD
 
 
 def registers(struct: Any) -> dict[str, int]:
