@@ -8,6 +8,7 @@ An expectation is a file a person wrote, ``expected/FAMILY/NAME.toml`` for the c
 from __future__ import annotations
 
 import ast
+import functools
 import itertools
 import operator
 import os
@@ -51,7 +52,8 @@ class Variant:
     weak: Mapping[str, str]
     """The reasons of its weak fields."""
     like: str
-    """The variant whose transcript it takes with replacements; empty: it has its own."""
+    """The variant whose transcript it takes with `swaps`; empty: it has its own."""
+    swaps: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +141,9 @@ Kinds = Callable[[str], type | None]
 """Gives a name's type; None when only the transcript tells."""
 
 
+@functools.lru_cache(1024)
 def _parse(text: str) -> ast.expr:
-    """Parse an expression; ValueError says what is wrong with it."""
+    """Parse an expression; ValueError says what is wrong with it. Many files say the same."""
     try:
         return ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -429,26 +432,32 @@ def path_of(expected: Path, case_id: str) -> Path:
 
 
 def find(expected: Path, case_id: str, vocabulary: Mapping[str, Fact]) -> Expectation | None:
-    """Read the expectation of a case, if it has a file.
+    """Read the expectation of a case, if it has a file, for a run.
+
+    That the goldens contradict nothing in their file is left to the judge, which compares them
+    with what is seen anyway: one slip there fails its case, and does not end the run.
 
     :raises UsageError: anything in it is garbled
     """
-    if not os.path.lexists(path_of(expected, case_id)):
-        return None
-    return load(expected, case_id, vocabulary)
-
-
-def load(expected: Path, case_id: str, vocabulary: Mapping[str, Fact]) -> Expectation:
-    """Read the expectation of a case.
-
-    :raises UsageError: there is none, or anything in it is garbled
-    """
     path = path_of(expected, case_id)
+    if not os.path.lexists(path):
+        return None
     return parse(read_text(path), path, case_id, vocabulary)
 
 
+def load(expected: Path, case_id: str, vocabulary: Mapping[str, Fact]) -> Expectation:
+    """Read the expectation of a case, and check it as a reviewer would.
+
+    :raises UsageError: there is none, or anything in it is garbled or contradicts itself
+    """
+    path = path_of(expected, case_id)
+    expectation = parse(read_text(path), path, case_id, vocabulary)
+    check(expectation)
+    return expectation
+
+
 def parse(text: str, path: Path, case_id: str, vocabulary: Mapping[str, Fact]) -> Expectation:
-    """Take the text of an expectation file apart and check it whole.
+    """Take the text of an expectation file apart.
 
     :raises UsageError: anything in it is garbled
     """
@@ -466,8 +475,16 @@ def parse(text: str, path: Path, case_id: str, vocabulary: Mapping[str, Fact]) -
     )
     if not expectation.source:
         raise table.wrong("'source' is empty", "name the kernel's file and function")
-    _check_invariants(expectation)
-    return _with_reasons(expectation)
+    for name, rule in expectation.invariants.items():
+        try:
+            _Invariant.parse(name, rule)
+        except (ValueError, RecursionError) as error:
+            what = f"the invariant {name!r} is garbled: {error}"
+            raise UsageError(what, f"{path}, [invariants]", "write SCOPE: EXPRESSION") from None
+    variants = (
+        replace(variant, weak=_reasons(expectation, variant)) for variant in expectation.variants
+    )
+    return replace(expectation, variants=tuple(variants))
 
 
 def _variants(file: _Table, vocabulary: Mapping[str, Fact]) -> tuple[Variant, ...]:
@@ -490,16 +507,20 @@ def _variant(
     table: _Table, own: Mapping[str, Transcript], vocabulary: Mapping[str, Fact]
 ) -> Variant:
     like = table.text("like", "")
-    written = ("like", "replace") if like else ("transcript",)
-    table.only("name", "when", "basis", "why", *written)
+    table.only("name", "when", "basis", "why", *(("like", "replace") if like else ("transcript",)))
+    if like and like not in own:
+        what = f"there is no variant {like!r} with a transcript of its own"
+        raise table.wrong(what, "name one that has")
+    swaps = _swaps(table) if like else {}
     variant = Variant(
         name=table.text("name"),
         when=table.text("when"),
         basis=table.text("basis"),
-        transcript=_replaced(table, like, own) if like else own[table.text("name")],
+        transcript=_swapped(own[like], swaps) if like else own[table.text("name")],
         why=table.text("why", ""),
         weak={},
         like=like,
+        swaps=swaps,
     )
     if variant.basis not in BASES:
         raise table.wrong(
@@ -509,81 +530,35 @@ def _variant(
     return variant
 
 
-def _replaced(table: _Table, like: str, own: Mapping[str, Transcript]) -> Transcript:
-    """Give the transcript of `like` with whole values replaced, all at once."""
-    if like not in own:
-        raise table.wrong(
-            f"there is no variant {like!r} with a transcript of its own", "name one that has"
-        )
-    pairs = _Table(table.where, {"replace": table.data.get("replace")})
+def _swaps(table: _Table) -> dict[str, str]:
+    """Read what `replace` puts in the place of what."""
+    items = table.data.get("replace")
+    pairs = [
+        _Table(table.where, {"replace": item}).texts("replace")
+        for item in (items if isinstance(items, list) else [None])
+    ]
+    if not pairs or any(len(pair) != 2 for pair in pairs):
+        do = 'write replace = [["old", "new"]] there'
+        raise table.wrong("'replace' is no list of pairs", do)
     swaps: dict[str, str] = {}
-    for pair in _lists(pairs, "replace"):
-        if pair[0] in swaps:
-            raise table.wrong(f"'replace' names {pair[0]!r} twice", "name it once")
-        swaps[pair[0]] = pair[1]
-    values = {text for line in own[like] for text in line.fields.values()}
-    for old, new in swaps.items():
-        if old not in values or not re.fullmatch(r"\S+", new):
-            raise table.wrong(
-                f"{old!r} cannot be replaced by {new!r}",
-                f"replace a whole value of {like!r} by a value without blanks",
-            )
+    for old, new in pairs:
+        if old in swaps or not re.fullmatch(r"[!-~]+", new):
+            do = "replace each value once, by a value of printable ASCII without blanks"
+            raise table.wrong(f"'replace' cannot put {new!r} for {old!r}, or does so twice", do)
+        swaps[old] = new
+    return swaps
+
+
+def _swapped(transcript: Transcript, swaps: Mapping[str, str]) -> Transcript:
+    """Give a transcript with whole values replaced, all at once."""
     return tuple(
         replace(line, fields={name: swaps.get(text, text) for name, text in line.fields.items()})
-        for line in own[like]
+        for line in transcript
     )
-
-
-def _lists(table: _Table, key: str) -> list[tuple[str, ...]]:
-    """Give a list, not empty, of pairs of texts."""
-    items = table.data.get(key)
-    if not isinstance(items, list) or not items:
-        items = [None]
-    pairs = [_Table(table.where, {key: item}).texts(key) for item in items]
-    if any(len(pair) != 2 for pair in pairs):
-        raise table.wrong(f"{key!r} is no list of pairs", f'write {key} = [["old", "new"]] there')
-    return pairs
-
-
-def _check_invariants(expectation: Expectation) -> None:
-    """Refuse an invariant that is garbled, or that a golden itself breaks."""
-    on = f"{expectation.path}, [invariants]"
-    lines = [line for variant in expectation.variants for line in variant.transcript]
-    fields = {name for line in lines for name in line.fields}
-    for name, rule in expectation.invariants.items():
-        try:
-            unknown = _Invariant.parse(name, rule).names() - fields
-        except (ValueError, RecursionError) as error:
-            raise UsageError(
-                f"the invariant {name!r} is garbled: {error}", on, "write SCOPE: EXPRESSION"
-            ) from None
-        if lines and unknown:
-            what = f"the invariant {name!r} names {min(unknown)!r}, which no line of a golden has"
-            raise UsageError(what, on, f"write one of {', '.join(sorted(fields))}, or kind")
-    for variant in expectation.variants:
-        for breach in broken(expectation.invariants, variant.transcript):
-            raise UsageError(
-                f"the golden breaks its own invariant: {breach}",
-                f"{expectation.path}, variant {variant.name!r}",
-                "mend the transcript, or the invariant if the source says so",
-            )
-
-
-def _with_reasons(expectation: Expectation) -> Expectation:
-    """Give every variant the reasons of its weak fields, and refuse reasons or fields alone."""
-    variants = tuple(
-        replace(variant, weak=_reasons(expectation, variant)) for variant in expectation.variants
-    )
-    used = {key for variant in variants for key in variant.weak}
-    for key in expectation.weak:
-        if key not in used:
-            raise UsageError(
-                f"the reason for {key!r} is not used", f"{expectation.path}, [weak]", "remove it"
-            )
-    return replace(expectation, variants=variants)
 
 
 def _reasons(expectation: Expectation, variant: Variant) -> dict[str, str]:
+    """Give the reasons for the weak fields of a variant; refuse one that has none."""
     reasons = {}
     for number, line in enumerate(variant.transcript, 1):
         on = f"{expectation.path}, variant {variant.name!r}, line {number}: {line}"
@@ -592,13 +567,48 @@ def _reasons(expectation: Expectation, variant: Variant) -> dict[str, str]:
         for name in (name for name, text in line.fields.items() if text == WEAK):
             keys = [key for key in (f"{line.head}.{name}", name) if key in expectation.weak]
             if not keys:
-                raise UsageError(
-                    f"the weak field {name!r} has no reason",
-                    on,
-                    f'say under [weak] why it may differ: {name} = "..."',
-                )
+                do = f'say under [weak] why it may differ: {name} = "..."'
+                raise UsageError(f"the weak field {name!r} has no reason", on, do)
             reasons[keys[0]] = expectation.weak[keys[0]]
     return reasons
+
+
+def check(expectation: Expectation) -> None:
+    """Refuse an expectation that contradicts itself, or says what nothing comes of.
+
+    :raises UsageError: a golden breaks an invariant, or an invariant, a reason or a replacement
+        speaks of what no golden has
+    """
+    lines = [line for variant in expectation.variants for line in variant.transcript]
+    fields = {name for line in lines for name in line.fields}
+    for name, rule in expectation.invariants.items():
+        for unknown in sorted(_Invariant.parse(name, rule).names() - fields) if lines else ():
+            raise UsageError(
+                f"the invariant {name!r} names {unknown!r}, which no line of a golden has",
+                f"{expectation.path}, [invariants]",
+                f"write one of {', '.join(sorted(fields))}, or kind",
+            )
+    used = {key for variant in expectation.variants for key in variant.weak}
+    for key in expectation.weak.keys() - used:
+        on = f"{expectation.path}, [weak]"
+        raise UsageError(f"the reason for {key!r} is not used", on, "remove it")
+    for variant in expectation.variants:
+        _check_variant(expectation, variant)
+
+
+def _check_variant(expectation: Expectation, variant: Variant) -> None:
+    on = f"{expectation.path}, variant {variant.name!r}"
+    base = (each for each in expectation.variants if each.name == variant.like)
+    values = {text for each in base for line in each.transcript for text in line.fields.values()}
+    for old in variant.swaps.keys() - values:
+        do = f"replace a whole value of {variant.like!r}"
+        raise UsageError(f"{old!r} cannot be replaced: it does not occur", on, do)
+    for breach in broken(expectation.invariants, variant.transcript):
+        raise UsageError(
+            f"the golden breaks its own invariant: {breach}",
+            on,
+            "mend the transcript, or the invariant if the source says so",
+        )
 
 
 def load_known(expected: Path, vocabulary: Mapping[str, Fact]) -> tuple[KnownIssue, ...]:

@@ -295,9 +295,9 @@ def _show(proposals: Proposals, probes: Probes) -> str:
 def _show_group(group: Group, probes: Probes) -> Iterator[str]:
     first = group.changes[0]
     said = first.what if first.variant else first.what[:1]
-    where = f"{plural(len(group.environments), 'environment')}"
+    where = plural(len(group.environments), "environment")
     yield f"{group.id}  {said[0]}, in {plural(len(group.cases), 'case')}, on {where}"
-    yield from (f"          {line}" for line in said[1:])
+    yield from (f"          and {line}" for line in said[1:])
     yield f"    cases: {', '.join(group.cases)}"
     yield f"    on: {', '.join(group.environments)}"
     name = f"{first.before.path} {first.variant.name if first.variant else '(no variant)'}"
@@ -319,14 +319,9 @@ def _show_group(group: Group, probes: Probes) -> Iterator[str]:
 def refusals(change: Change, probes: Probes) -> Iterator[UsageError]:
     """Give every reason why a change cannot be accepted, whoever accepts it and how."""
     for sighting in change.sightings:
-        yield from _refuse_sighting(sighting, probes)
-    before, variant = change.before, change.variant
-    for breach in expectation.broken(before.invariants, change.transcript):
-        what = f"it breaks the invariant {printable(breach)}"
-        yield UsageError(what, change.on, f"if that is right, edit {before.path} by hand")
-    if variant is None:
-        return
-    lost = _stops(variant.transcript) - _stops(change.transcript)
+        yield from _refuse_sighting(sighting, change.before, probes)
+    golden = change.variant.transcript if change.variant else ()
+    lost = _stops(golden) - _stops(change.transcript)
     if lost > 0:
         yield UsageError(
             f"the transcript lost {plural(lost, 'stop')}",
@@ -335,7 +330,9 @@ def refusals(change: Change, probes: Probes) -> Iterator[UsageError]:
         )
 
 
-def _refuse_sighting(sighting: Sighting, probes: Probes) -> Iterator[UsageError]:
+def _refuse_sighting(
+    sighting: Sighting, before: Expectation, probes: Probes
+) -> Iterator[UsageError]:
     case = sighting.case
     on = f"{case.id} on {sighting.environment}"
     again = f"record it again: origax run {case.id} --repeat {REPEATS} --record FILE"
@@ -343,9 +340,14 @@ def _refuse_sighting(sighting: Sighting, probes: Probes) -> Iterator[UsageError]
     if len(counts) > 1 or counts[0] < REPEATS:
         what = "the repeats part" if len(counts) > 1 else plural(counts[0], "repeat")
         yield UsageError(f"{what}: it takes {REPEATS} that agree", on, again)
+    for breach in expectation.broken(before.invariants, sighting.transcript):
+        what = f"it breaks the invariant {printable(breach)}"
+        yield UsageError(what, on, f"if that is right, edit {before.path} by hand")
     if any(WEAK in line.fields.values() for line in sighting.transcript):
         do = "make a field weak by hand, with a reason under [weak]"
         yield UsageError(f"a field turned into {WEAK}", on, do)
+    if any(printable(str(line)) != str(line) for line in sighting.transcript):
+        yield UsageError("a line is not all printable ASCII", on, "see the record for what it is")
     stale = sorted(site for site, digest in case.probes.items() if probes.get(site) != digest)
     if stale or not case.probes:
         what = f"the machine code of {', '.join(stale) or 'its probe'} is not the one recorded"
@@ -456,6 +458,7 @@ def _plan(
         text = _edit(expectation.read_text(before.path), before, changes, acceptance)
         try:
             after = expectation.parse(text, before.path, case_id, vocabulary)
+            expectation.check(after)
         except UsageError as error:
             what = f"the golden would be wrong: {error.what}"
             raise UsageError(what, error.on, error.do) from None
@@ -495,12 +498,9 @@ def _edit(
         return f"{text.rstrip()}\n\n{_new_variant('base', changes[0], acceptance)}"
     document = tomlkit.parse(text)
     tables = document["variant"]
-    if not isinstance(tables, tomlkit.items.AoT):
-        raise UsageError(
-            "the variants cannot be edited where they are",
-            str(before.path),
-            "write each under [[variant]], one after the other",
-        )
+    if not isinstance(tables, tomlkit.items.AoT) or tomlkit.dumps(document) != text:
+        do = "write each under [[variant]], with nothing else between them"
+        raise UsageError("the variants cannot be edited where they are", str(before.path), do)
     replaced = _rewritten(changes, acceptance)
     for variant in before.variants:
         if variant.like in replaced and variant.name not in replaced:
