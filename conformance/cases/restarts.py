@@ -409,8 +409,8 @@ def inferior_call(trace: Trace) -> None:
 
 @case("restarts.inferior_call_interrupt", door="syscall64", covers=[38, 41, 45])
 def inferior_call_interrupt(trace: Trace) -> None:
-    """PTRACE_INTERRUPT the sleeping program. At that stop, save all registers; write orig_ax = -1 and
-    ip = a function that makes a call of its own and ends at an int3. Restore all registers there.
+    """PTRACE_INTERRUPT the sleeping program. At that stop, save all registers; write orig_ax = -1,
+    and ip = a function that makes a call of its own and ends at an int3. Restore all registers.
     """
     for call in CALLS:
         trace.heading(call=call.name)
