@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from conformance import VERSION
-from conformance.errors import OrigaxError, UsageError
-from conformance.places import expected_directory
+from conformance.errors import HarnessError, OrigaxError, UsageError
+from conformance.places import PACKAGE, expected_directory
 
 USAGE: Final = 2
 BISECT_SKIP: Final = 125
@@ -40,6 +40,8 @@ def run(args: argparse.Namespace) -> int:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, terminate)
+    if args.record:
+        record.check_place(args.record)
     chosen = runner.select(all_cases(), args.patterns)
     vocabulary = facts.vocabulary(args.expected)
     known = expectation.load_known(args.expected, vocabulary)
@@ -112,7 +114,7 @@ def update(args: argparse.Namespace) -> int:
     print(
         update.run(
             records, expected, accept=args.accept, reason=args.reason, when=args.when,
-            current_probes=program.digests, environ=os.environ,
+            basis=args.basis, current_probes=program.digests, environ=os.environ,
         ),
         end="",
     )  # fmt: skip
@@ -243,6 +245,8 @@ def _add_update(commands: Any) -> None:
     sub.add_argument("--reason", metavar="TEXT", default="", help="why it is right: goes to `why`")
     sub.add_argument("--when", metavar="EXPR",
                      help="make it a variant of its own, where these facts hold")  # fmt: skip
+    sub.add_argument("--basis", choices=("kernel-source", "manual", "observed"),
+                     default="observed", help="what it rests on (default: observed)")  # fmt: skip
 
 
 def _add_diff(commands: Any) -> None:
@@ -261,6 +265,16 @@ def _add_report(commands: Any) -> None:
                      default="terminal")  # fmt: skip
 
 
+_BUILT: Final = ("conformance._native", "_cffi_backend", "cffi", "ptrace")
+
+
+def _unbuilt(module: str) -> HarnessError:
+    return HarnessError(
+        f"there is no module {module}", f"the origax in {PACKAGE}",
+        "install it with its probes and libraries: pip install . (or pip install -e .)",
+    )  # fmt: skip
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code. No traceback reaches the user."""
     args = _parser().parse_args(argv)
@@ -271,6 +285,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OrigaxError as error:
         print(f"origax: {error}", file=sys.stderr)
         code = error.exit_code
+    except ModuleNotFoundError as error:
+        if error.name not in _BUILT:
+            raise
+        print(f"origax: {_unbuilt(error.name)}", file=sys.stderr)
+        code = HarnessError.exit_code
     except KeyboardInterrupt:
         code = 130
     except BrokenPipeError:

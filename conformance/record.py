@@ -279,6 +279,15 @@ def read(path: Path) -> Record:
     return from_json(text, str(path))
 
 
+def check_place(path: Path) -> None:
+    """Make sure, before a run, that its record will have a place.
+
+    :raises HarnessError: its directory is not there, or not writable
+    """
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise HarnessError("no record can be written there", str(path), _DO_PLACE)
+
+
 def write(path: Path, record: Record) -> None:
     """Write a record, whole or not at all.
 
@@ -297,7 +306,7 @@ def write(path: Path, record: Record) -> None:
         raise HarnessError(
             f"the record could not be written: {error.strerror}",
             str(path),
-            "make room there, or name a file in a directory that you may write to",
+            _DO_PLACE,
         ) from error
 
 
@@ -319,6 +328,7 @@ def _replacing(path: Path) -> Iterator[IO[str]]:
 
 
 _DO_GIVE: Final = "give a file that `origax run --record FILE` wrote"
+_DO_PLACE: Final = "make room there, or name a file in a directory that you may write to"
 _DO_AGAIN: Final = "run the cases again with `origax run --record FILE`"
 
 
