@@ -30,6 +30,7 @@
 #define BLOCK 4096
 #define LONGEST 10000000UL	/* nanoseconds to SLEEP or be BUSY */
 #define PATIENCE 1000		/* unproven stops in a row; then it is shown */
+#define GLANCE 256		/* looks at a program for one answer */
 #define SLICE 100000UL		/* nanoseconds: the least that a kernel takes */
 
 #ifndef PTRACE_INTERRUPT
@@ -52,6 +53,21 @@ void origax_ask(uint64_t entry)
 static int spins(void)
 {
 	return __atomic_load_n(&origax_board()->spinning, __ATOMIC_SEQ_CST);
+}
+
+/* Whether the program spins at this very moment, on another CPU than ours. */
+__attribute__((visibility("hidden")))
+int origax_spins_now(uint64_t entry)
+{
+	int i;
+
+	origax_ask(entry);
+	for (i = 0; i < GLANCE; i++) {
+		if (spins())
+			return 1;
+		__builtin_ia32_pause();
+	}
+	return 0;
 }
 
 static uint64_t now(void)
@@ -98,7 +114,8 @@ int origax_provoke(struct origax_loop *loop)
 		nanosleep(&span, NULL);
 		return 0;
 	case ORIGAX_WATCH:
-		while (!spins())
+		/* Not long ago, but now: it may have lost its CPU since. */
+		while (!origax_spins_now(loop->entry))
 			if (origax_expired())
 				return -ETIME;
 		return 0;

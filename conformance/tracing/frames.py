@@ -27,6 +27,11 @@ SITE: Final = "to_spin"
 _STOP: Final = "struct origax_stop *"
 
 
+def entry() -> int:
+    """Address of the site, whose first instructions say on the board that the loop is reached."""
+    return program.labels()[SITE].start
+
+
 class Kind(IntEnum):
     """What makes the kernel stop the program (enum origax_cause)."""
 
@@ -57,7 +62,7 @@ class Cause:
         return ffi.new(
             "struct origax_loop *",
             {"pid": pid, "fd": self.fd, "cause": self.kind, "prove": self.prove,
-             "entry": program.labels()[SITE].start, "nanoseconds": self.nanoseconds},
+             "entry": entry(), "nanoseconds": self.nanoseconds},
         )  # fmt: skip
 
 
@@ -173,7 +178,7 @@ def prove(trace: Trace) -> None:
 
     :raises Missed: it was not before the deadline
     """
-    lib.origax_ask(program.labels()[SITE].start)
+    lib.origax_ask(entry())
     trace.wait_for(lambda: bool(program.board().spinning))
 
 

@@ -7,6 +7,9 @@
 #include <linux/rseq.h>
 #include <sched.h>
 
+extern int origax_spins_now(uint64_t entry)
+	__attribute__((visibility("hidden")));
+
 #define SIGNATURE 0x53053053
 #define BAD_POINTER UINT64_MAX	/* beyond TASK_SIZE */
 
@@ -60,8 +63,8 @@ static void serve(struct origax_board *board)
 		if (__atomic_load_n(&board->asked, __ATOMIC_SEQ_CST) == done)
 			continue;
 		done++;
-		while (!__atomic_load_n(&board->spinning, __ATOMIC_SEQ_CST))
-			__builtin_ia32_pause();
+		while (!origax_spins_now(board->arg[2]))
+			sys(SYS_sched_yield, 0, 0, 0, 0);
 		if (!board->arg[1])
 			__atomic_store_n(&area(board)->rseq_cs, BAD_POINTER,
 					 __ATOMIC_SEQ_CST);
@@ -100,8 +103,8 @@ static long start(void (*run)(struct origax_board *),
 
 /*
  * A second thread that sends the first one function-call IPIs: arg[0] is its
- * CPU, arg[1] nonzero for such as change nothing. Each round is asked for by
- * ORIGAX_CALL.
+ * CPU, arg[1] nonzero for such as change nothing, arg[2] the address of the
+ * site. Each round is asked for by ORIGAX_CALL.
  */
 SETUP(membarrier)
 {
