@@ -67,6 +67,12 @@ FLAGS: Final = {0x1: "CF", 0x4: "PF", 0x10: "AF", 0x40: "ZF", 0x80: "SF", 0x100:
                 0x100000: "VIP", 0x200000: "ID"}  # fmt: skip
 """Bits of EFLAGS, without the one that is always set."""
 
+DR6: Final = {0x1: "B0", 0x2: "B1", 0x4: "B2", 0x8: "B3", 0x800: "BLD", 0x2000: "BD",
+              0x4000: "BS", 0x8000: "BT", 0x10000: "RTM"}  # fmt: skip
+"""Bits of DR6, those that are clear when they hold (BLD, RTM) included."""
+DR6_NONE: Final = 0xFFFF0FF0
+"""DR6 when nothing holds (DR6_RESERVED of arch/x86/include/uapi/asm/debugreg.h)."""
+
 WORD: Final = (1 << 64) - 1
 
 
@@ -105,4 +111,12 @@ def flags(word: int) -> str:
     """Write EFLAGS by the names of the bits that are set: ``IF+DF``."""
     names = [name for bit, name in FLAGS.items() if word & bit]
     rest = word & ~sum(FLAGS) & ~0x2
+    return "+".join([*names, *([hex(rest)] if rest else [])]) or "0"
+
+
+def dr6(word: int) -> str:
+    """Write DR6 by the names of the conditions that hold: ``B0+BS``; 0 for none."""
+    holds = word ^ DR6_NONE
+    names = [name for bit, name in DR6.items() if holds & bit]
+    rest = holds & ~sum(DR6)
     return "+".join([*names, *([hex(rest)] if rest else [])]) or "0"

@@ -15,13 +15,15 @@ from typing import Final
 from conformance import abi
 from conformance.tracing import program
 from conformance.tracing.program import Frame, Report
-from conformance.tracing.snapshot import FAULTS, Siginfo, signal_name
-from conformance.tracing.tracee import Event, Heading, Poke, Seen, Told
+from conformance.tracing.snapshot import DEBUG_NAMES, FAULTS, Siginfo, signal_name
+from conformance.tracing.tracee import NEWBORN, Event, Heading, Poke, Seen, Told
 from conformance.transcript import Line
 
 GENERAL: Final = ("bx", "cx", "dx", "si", "di", "bp", "sp", "r8", "r9", "r10", "r11", "r12",
                   "r13", "r14", "r15")  # fmt: skip
 """What ``regs=own`` speaks for, besides the segments: ax has a field of its own."""
+OF_A_PID: Final = (*NEWBORN, "event VFORK_DONE", "event EXEC")
+"""Events whose message is a pid."""
 SEGMENTS: Final = ("fs_base", "gs_base", "ds", "es", "fs", "gs")
 
 _CODES: Final = {
@@ -88,7 +90,13 @@ class _Names:
         )
 
     def changed(self, regs: Mapping[str, int], names: Iterable[str]) -> str:
-        """``own``, or every register that is not, with what it holds."""
+        """``own``, or every register that is not, with what it holds.
+
+        A program just executed has no own registers: ``zero``, and every register that is not.
+        """
+        if not self.own:
+            held = [f"{name}:{self._held(regs, name)}" for name in names if regs[name]]
+            return ",".join(["zero", *held])
         out = []
         for name in names:
             if regs[name] != self.own.get(name):
@@ -120,9 +128,11 @@ def _poke(event: Poke) -> Line:
             fields[name] = abi.call(word & abi.WORD)
         elif name == "flags":
             fields[name] = abi.flags(word)
+        elif name in DEBUG_NAMES:
+            fields[name] = _debug(name, word, _Names({}, {}))
         else:
-            write = abi.result if name == "ax" else abi.number
-            fields[name] = program.place(word & abi.WORD) or write(word & abi.WORD)
+            names = _Names({}, {})
+            fields[name] = (names.result if name == "ax" else names.address)(word & abi.WORD)
     return Line("poke", _who(event.who), fields)
 
 
@@ -134,13 +144,12 @@ def _stop(event: Seen) -> Line:
     fields: dict[str, str] = {}
     if stop.kind.startswith("signal") and stop.siginfo:
         fields |= _siginfo(stop.siginfo, names)
-    if stop.kind.startswith("event") and stop.kind not in ("event STOP", "event EXEC"):
+    if stop.kind in OF_A_PID:
         fields["msg"] = names.plain(stop.message)
-    if stop.kind == "event EXEC":
-        fields["msg"] = names.plain(stop.message)
+    elif stop.kind.startswith("event") and stop.kind != "event STOP":
+        fields["msg"] = abi.number(stop.message)
     fields |= _core(stop.regs, names, orig=True)
-    debug = dict(zip(("dr0", "dr1", "dr2", "dr3", "dr4", "dr5", "dr6", "dr7"), stop.debug,
-                     strict=True))  # fmt: skip
+    debug = dict(zip(DEBUG_NAMES, stop.debug, strict=True))
     fields |= {
         name: _mask(stop.mask) if name == "mask" else _debug(name, debug[name], names)
         for name in stop.shown
@@ -162,13 +171,9 @@ def _core(regs: Mapping[str, int], names: _Names, orig: bool) -> dict[str, str]:
 
 
 def _debug(name: str, word: int, names: _Names) -> str:
-    if name in ("dr0", "dr1", "dr2", "dr3"):
-        return names.plain(word)
-    if name == "dr6":
-        bits = {0x1: "B0", 0x2: "B1", 0x4: "B2", 0x8: "B3", 0x800: "BLD", 0x2000: "BD",
-                0x4000: "BS", 0x8000: "BT"}  # fmt: skip
-        return "+".join(text for bit, text in bits.items() if word & bit) or "0"
-    return hex(word)
+    if name == "dr7":
+        return hex(word)
+    return abi.dr6(word) if name == "dr6" else names.plain(word)
 
 
 def _mask(word: int) -> str:

@@ -30,6 +30,7 @@ struct origax_board {
 	uint64_t turn;			/* where site to_spin jumps, always */
 	uint32_t spinning;		/* by to_spin: it was entered */
 	uint32_t attached;		/* by the tracer: it has seized */
+	uint64_t child;			/* by a site that makes a process */
 	uint64_t arg[16];		/* for the setup, by its documentation */
 	int32_t handler_signo[8];	/* 0 ends the list */
 	uint64_t handler_flags[8];	/* SA_ flags; SIG_IGN where ignore */
@@ -51,6 +52,7 @@ struct origax_board {
 	uint64_t result[16];		/* by the setup's documentation */
 	uint64_t rseq[8];		/* struct rseq, where it is aligned */
 	struct origax_frame frame[16];
+	char text[4096];		/* by the tracer, for the setup: a path */
 };
 
 /* A named place in probe code. Sites are entered; other labels lie within. */

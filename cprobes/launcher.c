@@ -116,6 +116,7 @@ struct origax_regs origax_out __attribute__((visibility("hidden"), used));
 
 _Static_assert(offsetof(struct origax_board, in_) == 0 &&
 	       offsetof(struct origax_board, ready) == 216 &&
+	       offsetof(struct origax_board, child) == CHILD_AT &&
 	       offsetof(struct origax_regs, gs) == 208 &&
 	       offsetof(struct origax_regs, sp) == 152 &&
 	       offsetof(struct origax_regs, flags) == 144,
@@ -275,6 +276,21 @@ static void own_signals(struct origax_board *board)
 	sys(SYS_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, 8);
 }
 
+/*
+ * No core file of a program that dies, unless its setup asks for one. A limit
+ * of one byte keeps it from a pipe too (fs/coredump.c do_coredump).
+ */
+static void own_limits(void)
+{
+	uint64_t limit[2];
+
+	if (!sys(SYS_getrlimit, 4 /* RLIMIT_CORE */, (long)limit, 0, 0) &&
+	    limit[0] > 1) {
+		limit[0] = 1;
+		sys(SYS_setrlimit, 4, (long)limit, 0, 0);
+	}
+}
+
 static void own_cpu(uint32_t cpu)
 {
 	unsigned long mask[16] = { 0 };
@@ -298,6 +314,7 @@ static void program(const struct origax_label *site,
 	current = site;
 	own_cpu(board->cpu);
 	own_signals(board);
+	own_limits();
 	sys(SYS_arch_prctl, 0x1003 /* ARCH_GET_FS */,
 	    (long)&board->in_.fs_base, 0, 0);
 	sys(SYS_arch_prctl, 0x1004 /* ARCH_GET_GS */,

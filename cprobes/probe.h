@@ -48,6 +48,9 @@
 		"68:\n" code						\
 		"\n69: jmp origax_land\n.popsection\n")
 
+/* Where a site that makes a process leaves its pid: origax_shared + this. */
+#define CHILD_AT 240
+
 /* A preparation, run before the site, in the program's own process. */
 #define SETUP(name)							\
 	static int setup_##name(struct origax_board *board);		\

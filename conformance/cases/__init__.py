@@ -33,6 +33,7 @@ class Probe:
     :param setup: name of a preparation in C that runs before the site
     :param regs: registers at the site; the others hold a pattern of their own
     :param args: numbers for the setup, by its documentation in C
+    :param text: a string for the setup, such as a path
     :param handlers: dispositions; everything else is default
     :param blocked: signals blocked from before the gate
     :param edits: what handlers write into sigcontext before they return: registers by name, and
@@ -48,6 +49,7 @@ class Probe:
     setup: str | None = None
     regs: Mapping[str, int] = field(default_factory=dict)
     args: Sequence[int] = ()
+    text: str = ""
     handlers: Sequence[Handler] = ()
     blocked: Sequence[int] = ()
     edits: Mapping[str, int] = field(default_factory=dict)

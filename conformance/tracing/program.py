@@ -9,9 +9,11 @@ import functools
 import hashlib
 import os
 import signal
+import struct
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from conformance._native import ffi, lib
@@ -31,9 +33,12 @@ POLL: Final = 0.0002
 """Seconds between two looks at a program that is about to block, or to go."""
 PATIENCE: Final = 2.0
 """Seconds that killed processes may take to go."""
-SMALL: Final = 512
-"""Below it are the numbers of all calls and signals: no pid may look like one of them."""
+SMALL: Final = 1024
+"""Below it are the numbers of all calls and signals, and flags: no pid may look like one."""
 USER_CS, USER_DS = 0x33, 0x2B
+PROGRAMS: Final = Path(__file__).parents[1] / "_programs"
+ENTRY_SIZE: Final = 64
+"""Bytes from a freestanding program's entry on in which addresses are made symbolic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +116,12 @@ def _by_address() -> tuple[list[int], list[Label]]:
 def place(address: int) -> str | None:
     """Name an address in probe code: ``spin``, ``syscall+2``; None elsewhere.
 
-    The innermost label that holds it is taken; a site's end belongs to it.
+    The innermost label that holds it is taken; a site's end belongs to it. In a freestanding
+    program it is ``entry``, and what follows.
     """
+    for entry in _entries():
+        if entry <= address < entry + ENTRY_SIZE:
+            return f"entry+{address - entry}" if address > entry else "entry"
     starts, ordered = _by_address()
     for at in range(bisect.bisect_right(starts, address) - 1, -1, -1):
         label = ordered[at]
@@ -122,6 +131,21 @@ def place(address: int) -> str | None:
         if label.is_site:
             return None
     return None
+
+
+def executable(name: str) -> Path:
+    """Path of a freestanding program, by the name of its source: ``true``."""
+    return PROGRAMS / f"{name}_x86_64"
+
+
+@functools.cache
+def _entries() -> frozenset[int]:
+    """Entry points of the freestanding programs: e_entry of 64-bit ELF headers."""
+    entries = set()
+    for path in PROGRAMS.glob("*_x86_64"):
+        with contextlib.suppress(OSError, struct.error), path.open("rb") as file:
+            entries.add(struct.unpack_from("<Q", file.read(64), 24)[0])
+    return frozenset(entries)
 
 
 @functools.cache
@@ -213,6 +237,7 @@ def _write(pinned: Any, probe: Probe, cpu: int, traced: bool) -> None:
     pinned.in_.sp = stack(0).stop - STACK_MARGIN
     for name, word in probe.regs.items():
         setattr(pinned.in_, name, word & WORD)
+    pinned.text = probe.text.encode()
     for index, number in enumerate(probe.args):
         pinned.arg[index] = number & WORD
     for index, handler in enumerate(probe.handlers):
@@ -230,9 +255,14 @@ def _write(pinned: Any, probe: Probe, cpu: int, traced: bool) -> None:
         pinned.edit_to[index] = word & WORD
 
 
-def registers(struct: Any) -> dict[str, int]:
+def child() -> int:
+    """Pid of the process that the program made, if its site told; otherwise 0."""
+    return int(board().child)
+
+
+def registers(regs: Any) -> dict[str, int]:
     """Read struct origax_regs by the names of its members."""
-    return {name: int(getattr(struct, name)) for name in REGISTERS}
+    return {name: int(getattr(regs, name)) for name in REGISTERS}
 
 
 def own() -> dict[str, int]:

@@ -24,6 +24,8 @@ FAULTS: Final = frozenset({"SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGTRAP"})
 DEBUG_REGISTERS: Final = 106
 """Word of struct user at which u_debugreg begins (offset 848)."""
 
+DEBUG_NAMES: Final = ("dr0", "dr1", "dr2", "dr3", "dr4", "dr5", "dr6", "dr7")
+
 OPS: Final = {0: "NONE", 1: "ENTRY", 2: "EXIT", 3: "SECCOMP"}
 
 
@@ -103,6 +105,11 @@ class Stop:
                 "addr": hex(self.siginfo.addr),
             }  # fmt: skip
         return data
+
+
+def debug_offset(name: str) -> int:
+    """Offset of a debug register in struct user."""
+    return (DEBUG_REGISTERS + DEBUG_NAMES.index(name)) * 8
 
 
 def signal_name(signo: int) -> str:

@@ -15,12 +15,17 @@ from pathlib import Path
 from typing import Final
 
 from conformance._native import lib
-from conformance.abi import REGISTERS, WORD
+from conformance.abi import REGISTERS, WORD, error_name
 from conformance.cases import Probe
 from conformance.errors import HarnessError
 from conformance.tracing import program, requests, snapshot
 from conformance.tracing.program import POLL, Report
 from conformance.tracing.snapshot import Missed, Stop
+
+INT3: Final = 0xCC
+
+NEWBORN: Final = ("event FORK", "event VFORK", "event CLONE")
+"""Stops whose message is the pid of a new task."""
 
 CLEANUP: Final = 2000
 """Milliseconds that a killed task may take to go."""
@@ -35,7 +40,7 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class Poke:
-    """What the tracer wrote."""
+    """What the tracer wrote, or asked, and what the kernel answered."""
 
     who: str
     what: Mapping[str, int | str]
@@ -150,6 +155,32 @@ class Task:
         name = snapshot.signal_name(signo) if signo else "none"
         self.trace.events.append(Poke(self.who, {"detach": name}))
 
+    def poke_debug(self, **registers: int) -> None:
+        """Write debug registers by PTRACE_POKEUSER, in the order given; told with any refusal."""
+        for name, word in registers.items():
+            told: dict[str, int | str] = {name: word & WORD}
+            try:
+                requests.pokeuser(self.pid, snapshot.debug_offset(name), word & WORD)
+            except requests.PtraceError as error:
+                told["error"] = error_name(error.errno or 0) or str(error.errno)
+            self.trace.events.append(Poke(self.who, told))
+
+    def run_to(self, label: str) -> None:
+        """Run up to a label, unseen: over an int3 that is gone again when the program is there.
+
+        :raises HarnessError: it stopped for something else
+        """
+        at = program.labels()[label].start
+        code = requests.poke_byte(self.pid, at, INT3)
+        stop = self.look(requests.CONT)
+        if stop.ended or stop.regs["ip"] != at + 1:
+            raise HarnessError(
+                f"a program stopped by {stop.kind} before {label}", f"pid {self.pid}",
+                "see whether something else signals or traces this user's processes",
+            )  # fmt: skip
+        requests.poke_byte(self.pid, at, code)
+        requests.pokeuser(self.pid, REGISTERS.index("ip") * 8, at)
+
     def finish(self) -> Stop:
         """PTRACE_CONT until the task is gone, keeping every stop on the way."""
         stop = self.cont()
@@ -176,6 +207,19 @@ class Task:
         """Wait until the program sleeps in the system call of its site."""
         self.until_ready()
         self.trace.wait_for(lambda: self.state() in "SD" and bool(program.board().ready))
+
+    def until_dead(self) -> None:
+        """Wait until the task is a zombie that its parent has heard of.
+
+        :raises Missed: it was not before the deadline
+        """
+        self.trace.wait_for(lambda: self.state() in "ZX")
+
+    def born(self, stop: Stop) -> Task:
+        """Take a stop of this task at which ax is the pid of a child that nobody traces."""
+        self.trace.pids[stop.regs["ax"]] = "$child"
+        self.trace.add_stop(stop)
+        return Task(self.trace, stop.regs["ax"], "child")
 
     def state(self) -> str:
         """The task's state letter, from /proc/PID/stat; ``X`` when it is gone."""
@@ -213,6 +257,7 @@ class Trace:
         self.sites: set[str] = set()
         self._deadline = time.monotonic() + options.timeout
         self._alive: set[int] = set()
+        self._executed: set[int] = set()
 
     # --- what a case calls ---
 
@@ -273,6 +318,10 @@ class Trace:
         self.own = program.own()
         self._report(probe, task, "control", ending)
 
+    def tell(self, task: Task, answers: Mapping[str, int | str]) -> None:
+        """Add to the transcript what the kernel answered the tracer, by names of one's own."""
+        self.events.append(Poke(task.who, answers))
+
     def child(self, pid: int, who: str) -> Task:
         """Take over a task that the kernel attached by itself (fork, vfork, clone)."""
         self.pids[pid] = f"${who}"
@@ -299,7 +348,20 @@ class Trace:
 
     def add_stop(self, stop: Stop) -> None:
         """Add a stop to the events."""
-        self.events.append(Seen(stop, self.own, dict(self.pids)))
+        if stop.kind in NEWBORN:
+            self.pids.setdefault(stop.message, "$child")
+        if stop.kind == "event EXEC":
+            self.executed(stop)
+        own = {} if stop.pid in self._executed else self.own
+        self.events.append(Seen(stop, own, dict(self.pids)))
+
+    def executed(self, stop: Stop) -> None:
+        """Know that a task runs another program, from the stop at which it begins.
+
+        The registers of its site mean nothing any more, and its stack is elsewhere.
+        """
+        self._executed.add(stop.pid)
+        self.pids[stop.regs["sp"]] = "$stack"
 
     def settle(self, pid: int, raw: bytes) -> None:
         """Read a stop a second time, by python-ptrace."""
@@ -326,6 +388,8 @@ class Trace:
 
     def _report(self, probe: Probe, task: Task, head: str, ending: str | None = None) -> None:
         self._end()
+        if born := program.child():
+            self.pids.setdefault(born, "$child")
         told = program.report(probe, head, ending)
         self.events.append(Told(told, self.own, dict(self.pids)))
         self.pids = {os.getpid(): "$tracer"}
@@ -337,14 +401,24 @@ class Trace:
         for pid in self._alive:
             program.kill(pid)
         for pid in self._alive:
-            with contextlib.suppress(OSError):
-                while not snapshot.decode(snapshot.take(pid), pid, "").ended:
-                    with contextlib.suppress(requests.PtraceError):
-                        requests.resume(pid, requests.CONT)
+            self._reap(pid)
         self._alive.clear()
+        self._executed.clear()
         if self.leader:
             program.reap_group(self.leader)
         self.leader = 0
+
+    def _reap(self, pid: int) -> None:
+        """Wait for the end of a task that was killed.
+
+        One that was in PTRACE_EVENT_EXIT already drops the signal, and has to be resumed.
+        """
+        with contextlib.suppress(OSError):
+            ended = False
+            while not ended:
+                with contextlib.suppress(requests.PtraceError):
+                    requests.resume(pid, requests.CONT)
+                ended = snapshot.decode(snapshot.take(pid), pid, "").ended
 
     def __enter__(self) -> Trace:
         self._affinity = os.sched_getaffinity(0)

@@ -1,0 +1,474 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Events of a task's life: fork and its kin, exec, exit, and death."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from conformance.abi import Nr, error_name
+from conformance.cases import Probe, case
+from conformance.strays import WALL
+from conformance.tracing import program, requests
+from conformance.tracing.tracee import Task, Trace
+
+BASE = requests.O_BASE
+BIRTHS = BASE | requests.O_TRACEFORK | requests.O_TRACEVFORK | requests.O_TRACECLONE
+VFORKS = BIRTHS | requests.O_TRACEVFORKDONE
+EXECS = BASE | requests.O_TRACEEXEC
+EXITS = BASE | requests.O_TRACEEXIT
+
+CLONE_VM, CLONE_FS, CLONE_FILES, CLONE_SIGHAND = 0x100, 0x200, 0x400, 0x800
+CLONE_PTRACE, CLONE_VFORK, CLONE_THREAD, CLONE_SYSVSEM = 0x2000, 0x4000, 0x10000, 0x40000
+CLONE_UNTRACED = 0x800000
+THREAD = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM
+
+TRUE = str(program.executable("true"))
+
+
+def clone(flags: int) -> Probe:
+    """A program that makes a task by clone() with those flags, on a stack of its own."""
+    return Probe(site="fork", setup="stack", regs={"ax": Nr.clone, "di": flags})
+
+
+def bear(trace: Trace, task: Task) -> Task:
+    """Take a task through the call that makes another, to the event; give the new one."""
+    task.syscall()
+    return trace.child(task.syscall().message, "child")
+
+
+def live(child: Task) -> None:
+    """Take a new task from its first stop to its end, by PTRACE_SYSCALL."""
+    stop = child.take()
+    while not stop.ended:
+        stop = child.syscall(stop.signo)
+
+
+@case("events.fork", door="syscall64", covers=[58, 59])
+def fork(trace: Trace) -> None:
+    """Follow fork() to its event; then the child from its first stop to its end, then the parent."""
+    probe = Probe(site="fork", regs={"ax": Nr.fork})
+    with trace.launch(probe, BIRTHS) as task:
+        live(bear(trace, task))
+        task.syscall()
+        task.finish()
+    trace.control(probe)
+
+
+@case("events.vfork", door="syscall64", covers=[58, 59, 60])
+def vfork(trace: Trace) -> None:
+    """Follow vfork(): resume the parent, which waits; then let the child exit, or execute."""
+    for end in ("exit", "exec"):
+        trace.heading(child=end)
+        probe = Probe(
+            site="fork" if end == "exit" else "fork_exec", setup="heir", regs={"ax": Nr.vfork},
+            text=TRUE,
+        )  # fmt: skip
+        with trace.launch(probe, VFORKS | requests.O_TRACEEXEC) as task:
+            child = bear(trace, task)
+            child.take()
+            task.resume(requests.SYSCALL)
+            trace.wait_for(lambda task=task: task.state() == "D")
+            child.syscall()
+            child.syscall()
+            if end == "exec":
+                task.take()
+                child.syscall()
+                child.finish()
+            else:
+                task.take()
+            task.syscall()
+            task.finish()
+        trace.control(probe)
+
+
+@case("events.clone", door="syscall64", covers=[58, 59])
+def clone_(trace: Trace) -> None:
+    """Follow clone() by its flags and exit signal: each is announced as a fork, a vfork or a clone."""
+    kinds = {
+        "SIGCHLD": signal.SIGCHLD, "0": 0, "SIGUSR1": signal.SIGUSR1, "VM": CLONE_VM,
+        "VFORK+VM": CLONE_VFORK | CLONE_VM, "VFORK+SIGCHLD": CLONE_VFORK | signal.SIGCHLD,
+    }  # fmt: skip
+    for name, flags in kinds.items():
+        trace.heading(flags=name)
+        probe = clone(flags)
+        with trace.launch(probe, BIRTHS) as task:
+            live(bear(trace, task))
+            task.syscall()
+            while not task.cont().ended:
+                pass
+    trace.control(probe)
+
+
+@case("events.clone3", door="syscall64", covers=[58, 59])
+def clone3(trace: Trace) -> None:
+    """Follow clone3() with the exit signal SIGCHLD, and with none."""
+    for exit_signal in (signal.SIGCHLD, 0):
+        trace.heading(exit_signal=int(exit_signal))
+        probe = Probe(
+            site="fork", setup="clone3", regs={"ax": Nr.clone3}, args=[0, exit_signal]
+        )  # fmt: skip
+        with trace.launch(probe, BIRTHS) as task:
+            live(bear(trace, task))
+            task.syscall()
+            task.finish()
+        trace.control(probe)
+
+
+@case("events.thread", door="syscall64", covers=[58, 59, 62])
+def thread(trace: Trace) -> None:
+    """Follow clone() of a thread: its first stop, its own exit with PTRACE_EVENT_EXIT, and on."""
+    probe = clone(THREAD)
+    with trace.launch(probe, BIRTHS | requests.O_TRACEEXIT) as task:
+        live(bear(trace, task))
+        task.syscall()
+        task.finish()
+    trace.control(probe)
+
+
+@case("events.failed", door="syscall64", covers=[58])
+def failed(trace: Trace) -> None:
+    """Follow clone() with flags that contradict each other: an exit stop, and no event."""
+    probe = Probe(site="syscall", regs={"ax": Nr.clone, "di": CLONE_THREAD})
+    with trace.launch(probe, BIRTHS) as task:
+        task.syscall()
+        task.syscall()
+        task.finish()
+    trace.control(probe)
+
+
+@case("events.clone_ptrace", door="syscall64", covers=[61])
+def clone_ptrace(trace: Trace) -> None:
+    """Let the program ask: CLONE_PTRACE with no option set, and CLONE_UNTRACED with all of them."""
+    probe = clone(CLONE_PTRACE | signal.SIGCHLD)
+    trace.heading(flags="PTRACE", options="none")
+    with trace.launch(probe) as task:
+        task.syscall()
+        stop = task.look(requests.SYSCALL)
+        child = trace.child(stop.regs["ax"], "child")
+        trace.add_stop(stop)
+        live(child)
+        task.finish()
+    trace.heading(flags="UNTRACED", options="all")
+    with trace.launch(clone(CLONE_UNTRACED | signal.SIGCHLD), BIRTHS) as task:
+        task.syscall()
+        task.born(task.look(requests.SYSCALL)).until_dead()
+        task.finish()
+    trace.control(probe)
+
+
+def executing(path: str = TRUE, call: Nr = Nr.execve) -> Probe:
+    """A program that executes another."""
+    return Probe(site="syscall", setup=call.name.replace("execve", "exec", call is Nr.execve),
+                 regs={"ax": call}, text=path)  # fmt: skip
+
+
+@case("events.exec", door="syscall64", covers=[24, 54])
+def exec_(trace: Trace) -> None:
+    """Follow execve() to its event and its exit stop, then the new program to its end."""
+    probe = executing()
+    with trace.launch(probe, EXECS) as task:
+        task.syscall()
+        task.syscall()
+        task.syscall()
+        task.syscall()
+        task.finish()
+    trace.control(probe)
+
+
+@case("events.execveat", door="syscall64", covers=[24, 54])
+def execveat(trace: Trace) -> None:
+    """Follow execveat() likewise: from its event on it is an execve()."""
+    probe = executing(call=Nr.execveat)
+    with trace.launch(probe, EXECS) as task:
+        task.syscall()
+        task.syscall()
+        task.syscall()
+        task.syscall()
+        task.finish()
+    trace.control(probe)
+
+
+@case("events.exec_silent", door="syscall64", covers=[54])
+def exec_silent(trace: Trace) -> None:
+    """Follow execve() without PTRACE_O_TRACEEXEC, seized: no event, and no SIGTRAP either."""
+    probe = executing()
+    with trace.launch(probe) as task:
+        task.syscall()
+        stop = task.look(requests.SYSCALL)
+        trace.executed(stop)
+        trace.add_stop(stop)
+        task.finish()
+    trace.control(probe)
+
+
+@case("events.exec_failed", door="syscall64", covers=[56])
+def exec_failed(trace: Trace) -> None:
+    """Follow execve() of what is not there, of a directory, and of what cannot be."""
+    for name, path in (("missing", "/proc/none"), ("directory", "/"), ("below_a_file", TRUE + "/x")):
+        trace.heading(path=name)
+        probe = executing(path)
+        with trace.launch(probe, EXECS) as task:
+            task.syscall()
+            task.syscall()
+            task.finish()
+        trace.control(probe)
+
+
+@case("events.initial_registers", door="syscall64", covers=[24])
+def initial_registers(trace: Trace) -> None:
+    """Execute with selectors loaded and CF, DF, NT and AC set, or TF: none reaches the program."""
+    dirty = Probe(
+        site="dirty_exec", setup="exec", regs={"ax": Nr.execve, "flags": 0x44603}, text=TRUE
+    )  # fmt: skip
+    trapped = replace(dirty, site="tf_exec", regs={"ax": Nr.execve})
+    for name, probe in (("CF+DF+NT+AC", dirty), ("TF", trapped)):
+        trace.heading(flags=name)
+        with trace.launch(probe, EXECS) as task:
+            while not task.syscall().ended:
+                pass
+        trace.control(probe)
+
+
+@case("events.exec_thread", door="syscall64", covers=[57])
+def exec_thread(trace: Trace) -> None:
+    """Execute from a thread, while the leader waits in pause(), or in a stop, or may exit first."""
+    probe = Probe(
+        site="clone_exec", setup="heir", regs={"ax": Nr.clone, "di": THREAD}, text=TRUE
+    )  # fmt: skip
+    for leader in ("waits", "is_stopped", "tells_its_exit"):
+        trace.heading(leader=leader)
+        options = BIRTHS | requests.O_TRACEEXEC
+        if leader == "tells_its_exit":
+            options |= requests.O_TRACEEXIT
+        with trace.launch(probe, options) as task:
+            heir = bear(trace, task)
+            heir.take()
+            task.syscall()
+            task.syscall()
+            if leader != "is_stopped":
+                task.resume(requests.SYSCALL)
+                trace.wait_for(lambda task=task: task.state() == "S")
+            heir.syscall()
+            heir.resume(requests.SYSCALL)
+            if leader == "tells_its_exit":
+                task.take()
+                task.resume(requests.SYSCALL)
+            task.take()
+            task.syscall()
+            task.finish()
+            trace.bury(heir.pid)
+    trace.control(probe)
+
+
+@case("events.exit", door="syscall64", covers=[28, 62])
+def exit_(trace: Trace) -> None:
+    """Follow exit_group(7) and exit(7) to PTRACE_EVENT_EXIT, and to the end."""
+    for call in (Nr.exit_group, Nr.exit):
+        trace.heading(call=call.name)
+        probe = Probe(site="syscall", regs={"ax": call, "di": 7})
+        with trace.launch(probe, EXITS) as task:
+            task.syscall()
+            task.syscall()
+            task.syscall()
+        trace.control(probe)
+
+
+@case("events.exit_by_signal", door="syscall64", covers=[62])
+def exit_by_signal(trace: Trace) -> None:
+    """Let SIGTERM end the program in its own code, and in a system call."""
+    probe = Probe(site="nops")
+    trace.heading(ended_in="code")
+    with trace.launch(probe, EXITS) as task:
+        task.run_to("nops")
+        task.signal(signal.SIGTERM)
+        task.finish()
+    probe = Probe(site="syscall", regs={"ax": Nr.pause})
+    trace.heading(ended_in="call")
+    with trace.launch(probe, EXITS) as task:
+        task.resume()
+        task.until_asleep()
+        task.signal(signal.SIGTERM)
+        task.take()
+        task.cont(signal.SIGTERM)
+        task.finish()
+
+    def stimulus(task: Task) -> None:
+        task.until_asleep()
+        task.signal(signal.SIGTERM)
+
+    trace.control(probe, stimulus)
+
+
+MASK = Probe(
+    site="syscall", setup="old_mask", regs={"ax": Nr.rt_sigprocmask}, blocked=[signal.SIGUSR1],
+    results=["mask"],
+)  # fmt: skip
+"""A program whose call leaves a mark, so that it shows whether the call was made."""
+
+
+def at_enter(_: Trace, task: Task) -> None:
+    """Go to a syscall-enter-stop."""
+    task.syscall()
+
+
+def at_exit(_: Trace, task: Task) -> None:
+    """Go to a syscall-exit-stop."""
+    task.syscall()
+    task.syscall()
+
+
+def at_signal(_: Trace, task: Task) -> None:
+    """Go to a signal-delivery-stop in plain code."""
+    task.run_to("nops")
+    task.signal(signal.SIGWINCH)
+    task.cont()
+
+
+def at_group_stop(_: Trace, task: Task) -> None:
+    """Go to a group-stop."""
+    task.run_to("nops")
+    task.signal(signal.SIGSTOP)
+    task.cont()
+    task.cont(signal.SIGSTOP)
+
+
+def at_interrupt(_: Trace, task: Task) -> None:
+    """Go to the PTRACE_EVENT_STOP of PTRACE_INTERRUPT."""
+    task.run_to("nops")
+    requests.interrupt(task.pid)
+    task.cont()
+
+
+def at_step(_: Trace, task: Task) -> None:
+    """Go to the stop of a single step."""
+    task.run_to("nops")
+    task.step()
+
+
+def at_fork(trace: Trace, task: Task) -> None:
+    """Go to PTRACE_EVENT_FORK; its child waits in its first stop."""
+    trace.child(task.cont().message, "child")
+
+
+def at_vfork_done(trace: Trace, task: Task) -> None:
+    """Go to PTRACE_EVENT_VFORK_DONE."""
+    child = trace.child(task.cont().message, "child")
+    child.take()
+    child.finish()
+    task.cont()
+
+
+def at_event(_: Trace, task: Task) -> None:
+    """Go to PTRACE_EVENT_EXEC or PTRACE_EVENT_EXIT."""
+    task.cont()
+
+
+NOPS = Probe(site="nops")
+STOPS: Mapping[str, tuple[Probe, int, Callable[[Trace, Task], None]]] = {
+    "syscall-enter": (MASK, BASE, at_enter),
+    "syscall-exit": (MASK, BASE, at_exit),
+    "signal": (NOPS, BASE, at_signal),
+    "step": (NOPS, BASE, at_step),
+    "group": (NOPS, BASE, at_group_stop),
+    "STOP": (NOPS, BASE, at_interrupt),
+    "FORK": (Probe(site="fork", regs={"ax": Nr.fork}), BIRTHS, at_fork),
+    "VFORK_DONE": (Probe(site="fork", regs={"ax": Nr.vfork}), VFORKS, at_vfork_done),
+    "EXEC": (executing(), EXECS, at_event),
+    "EXIT": (Probe(site="syscall", regs={"ax": Nr.exit_group, "di": 7}), EXITS, at_event),
+}
+"""A program, options, and the way to it, for every kind of stop."""
+
+
+@case("events.killed", door="syscall64", covers=[63])
+def killed(trace: Trace) -> None:
+    """Send SIGKILL to a task in each kind of stop but PTRACE_EVENT_EXIT, and do not resume it."""
+    for where, (probe, options, go) in STOPS.items():
+        if where == "EXIT":
+            continue
+        trace.heading(stop=where)
+        with trace.launch(probe, options) as task:
+            go(trace, task)
+            os.kill(task.pid, signal.SIGKILL)
+            task.take()
+    trace.control(MASK)
+
+
+@case("events.killed_exit", door="syscall64", covers=[62, 63])
+def killed_exit(trace: Trace) -> None:
+    """The same with PTRACE_O_TRACEEXIT: the task stops once more on its way out."""
+    for where, (probe, options, go) in STOPS.items():
+        if where == "EXIT":
+            continue
+        trace.heading(stop=where)
+        with trace.launch(probe, options | requests.O_TRACEEXIT) as task:
+            go(trace, task)
+            task.kill()
+    trace.control(MASK)
+
+
+@case("events.killed_exiting", door="syscall64", covers=[62, 63])
+def killed_exiting(trace: Trace) -> None:
+    """Send SIGKILL to a task in PTRACE_EVENT_EXIT, and resume it if that did not."""
+    probe, options, go = STOPS["EXIT"]
+    with trace.launch(probe, options) as task:
+        go(trace, task)
+        os.kill(task.pid, signal.SIGKILL)
+        with contextlib.suppress(requests.PtraceError):
+            task.resume()
+        task.take()
+    trace.control(probe)
+
+
+def ask(task: Task, **requested: Callable[[], object]) -> None:
+    """Tell what the kernel answers to requests, by their names: 0 or an errno."""
+    answers: dict[str, int | str] = {}
+    for name, request in requested.items():
+        try:
+            request()
+        except OSError as error:
+            answers[name] = error_name(error.errno or 0) or str(error.errno)
+        except requests.PtraceError as error:
+            answers[name] = error_name(error.errno or 0) or str(error.errno)
+        else:
+            answers[name] = "0"
+    task.trace.tell(task, answers)
+
+
+@case("events.gone", door="none", covers=[63])
+def gone(trace: Trace) -> None:
+    """Ask for registers while the task runs, is stopped, is a zombie, and has been reaped."""
+    probe = Probe(site="to_spin")
+    with trace.launch(probe) as task:
+
+        def registers() -> object:
+            return requests.getregs(task.pid)
+
+        def wait() -> object:
+            return os.waitpid(task.pid, os.WNOHANG | WALL)
+
+        ask(task, GETREGS=registers)
+        task.resume()
+        task.until_ready()
+        ask(task, GETREGS=registers, waitpid=wait)
+        os.kill(task.pid, signal.SIGKILL)
+        task.until_dead()
+        ask(task, GETREGS=registers)
+        task.take()
+        ask(task, GETREGS=registers, waitpid=wait)
+    trace.control(probe, lambda task: os.kill(task.pid, signal.SIGKILL))
+
+
+@case("events.told_once", door="syscall64", covers=[139])
+def told_once(trace: Trace) -> None:
+    """Wait again at each kind of stop, and read the state letter of /proc/PID/stat."""
+    for where, (probe, options, go) in STOPS.items():
+        trace.heading(stop=where)
+        with trace.launch(probe, options) as task:
+            go(trace, task)
+            again, _ = os.waitpid(task.pid, os.WNOHANG | WALL)
+            trace.tell(task, {"waitpid": str(again), "state": task.state()})
+    trace.control(MASK)
