@@ -96,7 +96,14 @@ def labels() -> Mapping[str, Label]:
         )
         for i in range(count[0])
     ]  # fmt: skip
-    return {label.name: label for label in found}
+    named = {label.name: label for label in found}
+    if len(named) < len(found):
+        twice = sorted({label.name for label in found if named[label.name] is not label})
+        raise HarnessError(
+            f"two places are named {', '.join(twice)}", "the labels of cprobes/",
+            "give one of them another name",
+        )  # fmt: skip
+    return named
 
 
 @functools.cache

@@ -25,7 +25,7 @@ SITE("to_own_tf",
      "pushq $0x202\n"
      "pushq $0x302\n"
      "popfq\n"
-     LABEL("own_tf") "nop\n"
+     LABEL("under_tf") "nop\n"
      "popfq\n" LABEL_END);
 
 /* #DB (vector 1, a trap) by INT1, which debuggers call ICEBP. */
