@@ -3,18 +3,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import struct
 from collections.abc import Callable
 from dataclasses import replace
 from signal import SIGKILL, SIGSEGV, SIGTRAP, SIGUSR1, SIGUSR2, SIGWINCH, Signals
 from typing import Final
 
-from ptrace.binding import func as binding
-
 from conformance.abi import Nr
 from conformance.cases import Handler, Probe, case
-from conformance.tracing import program, requests
+from conformance.tracing import frames, program, requests
 from conformance.tracing.snapshot import Stop
 from conformance.tracing.tracee import Poke, Task, Trace
 
@@ -57,11 +54,10 @@ def until_spinning(task: Task) -> None:
     """Wait until the program is in its loop, and nowhere before it. If it was there already, have
     it go once more through the way in: it is in user code.
     """
-    board = program.board()
-    if board.spinning:
-        board.spinning = 0
-        board.turn = program.labels()["to_spin"].start
-    task.trace.wait_for(lambda: bool(board.spinning))
+    if program.board().spinning:
+        frames.prove(task.trace)
+    else:
+        task.trace.wait_for(lambda: bool(program.board().spinning))
 
 
 def sending(*signals: int) -> Callable[[Task], None]:
@@ -69,8 +65,7 @@ def sending(*signals: int) -> Callable[[Task], None]:
 
     def stimulus(task: Task) -> None:
         for count, signo in enumerate(signals):
-            if count:
-                task.trace.wait_for(lambda: bool(program.board().frames))
+            frames.handled(task.trace, count)
             until_spinning(task)
             task.signal(signo)
 
@@ -98,13 +93,6 @@ def replace_siginfo(task: Task, signo: int, code: int) -> None:
     requests.setsiginfo(task.pid, struct.pack("=iii", signo, 0, code) + raw[12:])
     name = "SI_QUEUE" if code == SI_QUEUE else str(code)
     task.trace.events.append(Poke(task.who, {"signo": Signals(signo).name, "code": name}))
-
-
-def unblock(task: Task) -> None:
-    """Block nothing any more (PTRACE_SETSIGMASK); told in the transcript."""
-    mask = ctypes.c_uint64(0)
-    binding.ptrace(0x420B, task.pid, 8, ctypes.addressof(mask))
-    task.trace.events.append(Poke(task.who, {"mask": "none"}))
 
 
 @case("signals.user_code", door="none", covers=[83, 85])
@@ -278,7 +266,10 @@ def injected(trace: Trace) -> None:
         task.interrupt()
         task.kill()
     trace.heading(at="CLONE")
-    clone = replace(probe, regs={"ax": Nr.clone, "di": 0, "si": 0, "dx": 0, "r10": 0, "r8": 0})
+    clone = Probe(
+        site="to_clone", regs={"ax": Nr.clone, "di": 0, "si": 0, "dx": 0, "r10": 0, "r8": 0},
+        handlers=[Handler(SIGUSR1)],
+    )  # fmt: skip
     with trace.launch(clone, requests.O_BASE | requests.O_TRACECLONE) as task:
         stop = task.look(requests.CONT)
         child = trace.child(stop.message, "child")
@@ -286,6 +277,7 @@ def injected(trace: Trace) -> None:
         child.look()
         child.kill()
         task.cont(SIGUSR1)
+    trace.control(clone)
 
 
 @case("signals.changed", door="none", covers=[84, 89])
@@ -318,7 +310,7 @@ def changed_to_blocked(trace: Trace) -> None:
         task.resume(signo=SIGUSR2)
         until_spinning(task)
         task.interrupt()
-        unblock(task)
+        task.block()
         task.cont()
         task.cont(SIGUSR2)
     trace.control(probe, sending(SIGUSR1))
