@@ -235,6 +235,8 @@ def _compare(ours: tuple[int, ...], theirs: tuple[int, ...]) -> dict[str, str]:
 
 def _between(words: tuple[int, ...]) -> dict[str, str]:
     """Name what PEEKUSER shows between the registers and the debug registers: it is all 0."""
+    if not any(words):
+        return {}
     return {f"word{27 + at}": hex(word) for at, word in enumerate(words) if word}
 
 
@@ -256,9 +258,9 @@ def _compare_info(
         wanted["nr"] = (nr - (1 << 32) if nr >> 31 else nr) & WORD
         wanted |= {name: regs[name] for name in ARGUMENTS}
         seen |= dict(zip(("nr", *ARGUMENTS), rest[:7], strict=True))
-    if op == 3:  # noqa: PLR2004
+    if op == 3:
         wanted["ret_data"], seen["ret_data"] = message, rest[7]
-    elif op == 2:  # noqa: PLR2004
+    elif op == 2:
         wanted |= {"rval": regs["ax"], "is_error": int(-4096 < signed(regs["ax"]) < 0)}
         seen |= {"rval": rest[0], "is_error": rest[1]}
     return {name: hex(seen[name]) for name in wanted if seen[name] != wanted[name]}

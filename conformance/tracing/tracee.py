@@ -129,11 +129,14 @@ class Task:
 
     def again(self) -> Stop:
         """Read the stop that the task is in once more, through every view."""
-        raw = snapshot.again(self.pid, self.status)
-        stop = snapshot.decode(raw, self.pid, self.who)
-        self.trace.settle(self.pid, raw)
+        stop = self.glance()
         self.trace.add_stop(stop, again=True)
         return stop
+
+    def glance(self) -> Stop:
+        """Like :meth:`again`, but leave it out of the transcript."""
+        raw = snapshot.again(self.pid, self.status)
+        return snapshot.decode(raw, self.pid, self.who)
 
     def syscall(self, signo: int = 0) -> Stop:
         """PTRACE_SYSCALL: on to the next syscall-enter-stop or syscall-exit-stop."""
@@ -306,6 +309,8 @@ class Trace:
         try:
             requests.seize(task.pid, options)
         except requests.PtraceError as error:
+            if program.board().failed:
+                self._report(probe, task, "probe")
             raise refused(error.errno or 0) from None
         program.board().attached = 1
         gate = task.look()
@@ -333,8 +338,10 @@ class Trace:
 
     def control(
         self, probe: Probe, stimulus: Callable[[Task], None] | None = None, ends: bool = True
-    ) -> None:
+    ) -> int:
         """Run the same program with nobody tracing; its report joins the transcript.
+
+        Returns its pid.
 
         :param stimulus: what the tracer's side did besides tracing, done here as well
         :param ends: wait for its end; otherwise kill it after the stimulus
@@ -347,6 +354,7 @@ class Trace:
             ending = task.look().kind
         self.own = program.own()
         self._report(probe, task, "control", ending)
+        return task.pid
 
     def tell(self, task: Task, answers: Mapping[str, int | str]) -> None:
         """Add to the transcript what the kernel answered the tracer, by names of one's own."""
