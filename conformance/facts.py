@@ -174,6 +174,11 @@ VOCABULARY: Final[Mapping[str, Fact]] = {
             ("smap", bool, "The flag smap of /proc/cpuinfo.", "run on a CPU with SMAP"),
             ("lass", bool, "The flag lass of /proc/cpuinfo, which the kernel shows only when it "
              "uses LASS.", "run on a CPU with LASS, Linux 6.19 or later"),
+            ("fsgsbase", bool, "The flag fsgsbase of /proc/cpuinfo, which the kernel shows only "
+             "when it uses it.", "run on a CPU with FSGSBASE, and boot without nofsgsbase"),
+            ("xsave", bool, "The flag xsave of /proc/cpuinfo.", "run on a CPU with XSAVE"),
+            ("la57", bool, "The flag la57 of /proc/cpuinfo, which the kernel shows only when it "
+             "uses five levels of page tables.", "run on a CPU with LA57, booted without no5lvl"),
             ("kpti", bool, "'PTI' in /sys/devices/system/cpu/vulnerabilities/meltdown; without "
              "/sys, the flag pti of /proc/cpuinfo.", "boot with pti=on"),
         ),
@@ -459,6 +464,9 @@ def cpu_facts(source: Sources, cpuid: Cpuid) -> dict[str, Value]:
         "fred": "fred" in flags,
         "smap": "smap" in flags,
         "lass": "lass" in flags,
+        "fsgsbase": "fsgsbase" in flags,
+        "xsave": "xsave" in flags,
+        "la57": "la57" in flags,
         "kpti": "PTI" in source.meltdown if source.meltdown else "pti" in flags,
     }
 

@@ -16,7 +16,7 @@ from conformance import abi
 from conformance.tracing import program
 from conformance.tracing.program import Frame, Report
 from conformance.tracing.snapshot import DEBUG_NAMES, FAULTS, Siginfo, signal_name
-from conformance.tracing.tracee import NEWBORN, Event, Heading, Poke, Seen, Told
+from conformance.tracing.tracee import NEWBORN, Event, Heading, Poke, Read, Seen, Told
 from conformance.transcript import Line
 
 GENERAL: Final = ("bx", "cx", "dx", "si", "di", "bp", "sp", "r8", "r9", "r10", "r11", "r12",
@@ -53,6 +53,8 @@ def render(events: Iterable[Event]) -> tuple[Line, ...]:
                 lines.append(Line("run", (), dict(fields)))
             case Poke():
                 lines.append(_poke(event))
+            case Read():
+                lines.append(_read(event))
             case Seen():
                 lines.append(_stop(event))
             case Told():
@@ -105,9 +107,9 @@ class _Names:
 
     def _held(self, regs: Mapping[str, int], name: str) -> str:
         word = regs[name]
-        if name == "cx" and word == regs["ip"]:
+        if name == "cx" and word == regs.get("ip"):
             return "ip"
-        if name == "r11" and word == regs["flags"]:
+        if name == "r11" and word == regs.get("flags"):
             return "flags"
         if name == "sp" and word in program.stack(0) and self.own:
             offset = word - self.own["sp"]
@@ -133,7 +135,21 @@ def _poke(event: Poke) -> Line:
         else:
             names = _Names({}, {})
             fields[name] = (names.result if name == "ax" else names.address)(word & abi.WORD)
-    return Line("poke", _who(event.who), fields)
+    request = (event.request,) if event.request else ()
+    return Line("poke", (*_who(event.who), *request), fields)
+
+
+def _read(event: Read) -> Line:
+    names = _Names(event.own, event.pids)
+    fields = {}
+    for name, word in event.what.items():
+        if isinstance(word, str):
+            fields[name] = word
+        elif isinstance(word, Mapping):
+            fields[name] = names.changed(word, word)
+        else:
+            fields[name] = names.plain(word & abi.WORD)
+    return Line("read", (*_who(event.who), event.source), fields)
 
 
 def _stop(event: Seen) -> Line:
@@ -156,7 +172,8 @@ def _stop(event: Seen) -> Line:
     }
     fields["regs"] = names.changed(stop.regs, (*GENERAL, *SEGMENTS))
     fields["views"] = _views(stop.differs)
-    return Line("stop", (*_who(stop.who), *stop.kind.split()), fields)
+    head = "read" if event.again else "stop"
+    return Line(head, (*_who(stop.who), *stop.kind.split()), fields)
 
 
 def _core(regs: Mapping[str, int], names: _Names, orig: bool) -> dict[str, str]:

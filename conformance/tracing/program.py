@@ -170,6 +170,11 @@ def board_range() -> range:
     return range(start, start + ffi.sizeof("struct origax_board"))
 
 
+def board_address(member: str) -> int:
+    """Address of a member of struct origax_board, the same in every program."""
+    return board_range().start + int(ffi.offsetof("struct origax_board", member))
+
+
 def digests() -> dict[str, str]:
     """SHA-256 of every site's machine code, by its name."""
     return {

@@ -6,7 +6,11 @@ Every request here raises ``ptrace.PtraceError`` (with ``errno``) when the kerne
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import errno
+import mmap
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from ptrace import PtraceError as PtraceError
@@ -17,6 +21,7 @@ from ptrace.binding.linux_struct import iovec_struct
 CONT: Final = 7
 SINGLESTEP: Final = 9
 SYSCALL: Final = 24
+ARCH_PRCTL: Final = 30
 SYSEMU: Final = 31
 SYSEMU_SINGLESTEP: Final = 32
 SINGLEBLOCK: Final = 33
@@ -26,6 +31,7 @@ LISTEN: Final = 0x4208
 GETSIGMASK: Final = 0x420A
 SETSIGMASK: Final = 0x420B
 GET_SYSCALL_INFO: Final = 0x420E
+SET_SYSCALL_INFO: Final = 0x4212
 
 O_TRACEFORK: Final = binding.PTRACE_O_TRACEFORK
 O_TRACEVFORK: Final = binding.PTRACE_O_TRACEVFORK
@@ -40,12 +46,22 @@ O_EVENTS: Final = (
     O_TRACEFORK | O_TRACEVFORK | O_TRACECLONE | O_TRACEEXEC | O_TRACEVFORKDONE | O_TRACEEXIT
 )
 
+NT_PRSTATUS: Final = binding.NT_PRSTATUS
+NT_PRFPREG: Final = 2
+NT_X86_XSTATE: Final = 0x202
+
 SIGINFO_SIZE: Final = 128
 
 
 def resume(pid: int, request: int, signo: int = 0) -> None:
     """Resume a stopped tracee by any resuming request, without waiting."""
     binding.ptrace(request, pid, 0, signo)
+
+
+def by_address(name: str, pid: int, address: int) -> None:
+    """Make a request of BY_ADDRESS with that address, whatever is there."""
+    number, kind = BY_ADDRESS[name]
+    binding.ptrace(number, pid, kind, address)
 
 
 def seize(pid: int, options: int) -> None:
@@ -83,9 +99,29 @@ def getregs(pid: int) -> bytes:
     return bytes(binding.ptrace_getregs(pid))
 
 
+def getfpregs(pid: int) -> bytes:
+    """Read the 512 bytes of struct user_fpregs_struct (PTRACE_GETFPREGS)."""
+    buffer = ctypes.create_string_buffer(512)
+    binding.ptrace(binding.PTRACE_GETFPREGS, pid, 0, ctypes.addressof(buffer))
+    return buffer.raw
+
+
 def setregs(pid: int, regs: bytes) -> None:
     """Write struct user_regs_struct (PTRACE_SETREGS)."""
     binding.ptrace_setregs(pid, binding.ptrace_registers_t.from_buffer_copy(regs))
+
+
+def setregs_at(pid: int, address: int, size: int) -> None:
+    """PTRACE_SETREGS from an address, whatever is there."""
+    del size  # the kernel knows it
+    binding.ptrace(binding.PTRACE_SETREGS, pid, 0, address)
+
+
+def setregset_at(pid: int, address: int, size: int) -> None:
+    """PTRACE_SETREGSET of NT_PRSTATUS from an address, whatever is there."""
+    iov = iovec_struct()
+    iov.buf, iov.len = address, size
+    binding.ptrace(binding.PTRACE_SETREGSET, pid, binding.NT_PRSTATUS, ctypes.addressof(iov))
 
 
 def peekuser(pid: int, offset: int) -> int:
@@ -102,6 +138,82 @@ def pokeuser(pid: int, offset: int, word: int) -> None:
     binding.ptrace(binding.PTRACE_POKEUSER, pid, offset, word)
 
 
+BY_ADDRESS: Final = {
+    "GETREGS": (binding.PTRACE_GETREGS, 0),
+    "GETREGSET": (binding.PTRACE_GETREGSET, binding.NT_PRSTATUS),
+    "GETFPREGS": (binding.PTRACE_GETFPREGS, 0),
+    "GET_SYSCALL_INFO": (GET_SYSCALL_INFO, 24),
+    "GETSIGINFO": (binding.PTRACE_GETSIGINFO, 0),
+    "GETEVENTMSG": (binding.PTRACE_GETEVENTMSG, 0),
+    "SETREGS": (binding.PTRACE_SETREGS, 0),
+    "SETREGSET": (binding.PTRACE_SETREGSET, binding.NT_PRSTATUS),
+    "SETFPREGS": (binding.PTRACE_SETFPREGS, 0),
+    "SETSIGINFO": (binding.PTRACE_SETSIGINFO, 0),
+}
+"""Requests whose data is an address of the tracer's, with what else they take."""
+
+
+def name_of(error: PtraceError) -> str:
+    """Name the error with which the kernel refused a request."""
+    return errno.errorcode.get(error.errno or 0, str(error.errno))
+
+
+def peektext(pid: int, address: int) -> int:
+    """Read a word of the tracee's memory (PTRACE_PEEKTEXT), as 64 unsigned bits."""
+    ctypes.set_errno(0)
+    word = binding.ptrace(binding.PTRACE_PEEKTEXT, pid, address, check_errno=True)
+    return int(word) & (1 << 64) - 1
+
+
+def poketext(pid: int, address: int, word: int) -> None:
+    """Write a word of the tracee's memory, read-only pages included (PTRACE_POKETEXT)."""
+    binding.ptrace(binding.PTRACE_POKETEXT, pid, address, word)
+
+
+def error_of(request: Callable[[], object]) -> str | None:
+    """Make a request; the name of the error with which the kernel refuses it, or None."""
+    try:
+        request()
+    except PtraceError as error:
+        return name_of(error)
+    return None
+
+
+PROT_NONE: Final = 0
+
+
+@contextlib.contextmanager
+def at_edge(data: bytes) -> Iterator[int]:
+    """Place bytes so that the page behind them cannot be read; yields their address."""
+    page = mmap.PAGESIZE
+    with mmap.mmap(-1, 2 * page) as area:
+        area[page - len(data) : page] = data
+        hold = ctypes.c_char.from_buffer(area)
+        start = ctypes.addressof(hold)
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+        if libc.mprotect(start + page, page, PROT_NONE):
+            raise OSError(ctypes.get_errno(), "mprotect")
+        try:
+            yield start + page - len(data)
+        finally:
+            del hold
+
+
+def filled(size: int, request: Callable[[int], int]) -> tuple[int, int]:
+    """Have the kernel write into a buffer that is longer than what the kernel is told.
+
+    Returns what the request returns, and how many bytes it wrote: told by two requests, since
+    a byte may be written as what was there.
+    """
+    written = told = 0
+    for fill in (0x5A, 0xA5):
+        buffer = (ctypes.c_ubyte * (size + 64))(*[fill] * (size + 64))
+        told = request(ctypes.addressof(buffer))
+        written = max(written, len(bytes(buffer).rstrip(bytes([fill]))))
+    return told, written
+
+
 def _iovec(request: int, pid: int, kind: int, buffer: ctypes.Array[ctypes.c_char]) -> int:
     iov = iovec_struct()
     iov.buf = ctypes.addressof(buffer)
@@ -110,16 +222,32 @@ def _iovec(request: int, pid: int, kind: int, buffer: ctypes.Array[ctypes.c_char
     return int(iov.len)
 
 
-def getregset(pid: int, size: int, kind: int = binding.NT_PRSTATUS) -> bytes:
+def getregset(pid: int, size: int, kind: int = NT_PRSTATUS) -> bytes:
     """Read a register set into an iovec of that many bytes; returns what the kernel filled."""
     buffer = ctypes.create_string_buffer(size)
-    return buffer.raw[: _iovec(binding.PTRACE_GETREGSET, pid, kind, buffer)]
+    told = _iovec(binding.PTRACE_GETREGSET, pid, kind, buffer)
+    return buffer.raw[:told]
 
 
-def setregset(pid: int, data: bytes, kind: int = binding.NT_PRSTATUS) -> int:
+def setregset(pid: int, data: bytes, kind: int = NT_PRSTATUS) -> int:
     """Write a register set from an iovec; returns how many bytes the kernel took."""
     buffer = ctypes.create_string_buffer(data, len(data))
     return _iovec(binding.PTRACE_SETREGSET, pid, kind, buffer)
+
+
+def getregset_told(pid: int, size: int, kind: int = NT_PRSTATUS) -> tuple[int, int]:
+    """Read a register set into an iovec of that many bytes.
+
+    Returns the length that the kernel tells, and how many bytes it wrote.
+    """
+
+    def request(address: int) -> int:
+        iov = iovec_struct()
+        iov.buf, iov.len = address, size
+        binding.ptrace(binding.PTRACE_GETREGSET, pid, kind, ctypes.addressof(iov))
+        return int(iov.len)
+
+    return filled(size, request)
 
 
 def getsiginfo(pid: int) -> bytes:
@@ -156,8 +284,22 @@ def poke_byte(pid: int, address: int, byte: int) -> int:
     return int(word) & 0xFF
 
 
-def get_syscall_info(pid: int, size: int) -> tuple[int, bytes]:
-    """Read struct ptrace_syscall_info into that many bytes; also the size that the kernel has."""
-    buffer = ctypes.create_string_buffer(max(size, 1))
-    have = binding.ptrace(GET_SYSCALL_INFO, pid, size, ctypes.addressof(buffer))
-    return int(have), buffer.raw[:size]
+def get_syscall_info(pid: int, size: int) -> tuple[int, int]:
+    """Read struct ptrace_syscall_info into that many bytes.
+
+    Returns the size that the kernel has, and how many bytes it wrote.
+    """
+    return filled(
+        size, lambda address: int(binding.ptrace(GET_SYSCALL_INFO, pid, size, address))
+    )
+
+
+def arch_prctl(pid: int, code: int, address: int) -> None:
+    """arch_prctl(2) on a stopped tracee (PTRACE_ARCH_PRCTL)."""
+    binding.ptrace(ARCH_PRCTL, pid, address, code)
+
+
+def set_syscall_info(pid: int, info: bytes) -> None:
+    """Write struct ptrace_syscall_info (PTRACE_SET_SYSCALL_INFO, Linux 6.16)."""
+    buffer = ctypes.create_string_buffer(info, len(info))
+    binding.ptrace(SET_SYSCALL_INFO, pid, len(info), ctypes.addressof(buffer))

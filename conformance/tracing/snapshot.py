@@ -142,11 +142,18 @@ def take(pid: int, request: int = 0, signo: int = 0) -> bytes:
 _HEAD: Final = struct.Struct("=10i")
 _REGS: Final = struct.Struct("=27Q")
 _USER: Final = struct.Struct("=114Q")
-_INFO: Final = struct.Struct("=B3xIQQ7Q")
+_INFO: Final = struct.Struct("=IIQQ8Q")
 _REGS_AT, _REGSET_AT, _USER_AT, _INFO_AT, _SIGINFO_AT, _MESSAGE_AT = (
     int(ffi.offsetof("struct origax_stop", name))
     for name in ("regs", "regset", "user", "info", "siginfo", "message")
 )
+
+
+def again(pid: int, status: int) -> bytes:
+    """Read a stopped task once more: the registers may have been written meanwhile."""
+    stop = ffi.new("struct origax_stop *")
+    lib.origax_read(pid, status, stop)
+    return bytes(ffi.buffer(stop))
 
 
 def second_reader(raw: bytes, pid: int) -> None:
@@ -177,17 +184,20 @@ def decode(raw: bytes, pid: int, who: str) -> Stop:
     regs = _REGS.unpack_from(raw, _REGS_AT)
     named = dict(zip(REGISTERS, regs, strict=True))
     (message,) = struct.unpack_from("=Q", raw, _MESSAGE_AT)
-    op, arch, ip, sp, *rest = _INFO.unpack_from(raw, _INFO_AT)
+    info = _INFO.unpack_from(raw, _INFO_AT)
+    op = info[0] & 0xFF
     kind = _kind(status, op, message)
     user = _USER.unpack_from(raw, _USER_AT)
+    regset_size, info_size = errors_and_sizes[6:8]
+    siginfo = None if errors["siginfo"] else Siginfo.parse(raw[_SIGINFO_AT:_MESSAGE_AT])
     differs: dict[str, dict[str, str]] = {
         "regset": _compare(regs, _REGS.unpack_from(raw, _REGSET_AT)),
-        "user": _compare(regs, user[:27]),
-        "info": {} if errors["info"] else _compare_info(kind, named, (op, arch, ip, sp, rest)),
+        "user": _compare(regs, user[:27]) | _between(user[27:DEBUG_REGISTERS]),
+        "info": {} if errors["info"] else _compare_info(kind, named, message, info_size, info),
+        "siginfo": _compare_siginfo(kind, status, pid, siginfo) if siginfo else {},
     }
     if kind.startswith("syscall") and message != {"syscall-enter": 1, "syscall-exit": 2}[kind]:
         differs["message"] = {"value": str(message)}
-    regset_size = errors_and_sizes[6]
     if regset_size != _REGS.size:
         differs["regset"] = {"size": str(regset_size)}
     for view, code in errors.items():
@@ -195,8 +205,7 @@ def decode(raw: bytes, pid: int, who: str) -> Stop:
             differs[view] = {"error": error_name(code) or str(code)}
     return Stop(
         who, pid, kind, status, named, {k: v for k, v in differs.items() if v},
-        None if errors["siginfo"] else Siginfo.parse(raw[_SIGINFO_AT:_MESSAGE_AT]),
-        message, user[DEBUG_REGISTERS:], OPS.get(op, str(op)),
+        siginfo, message, user[DEBUG_REGISTERS:], OPS.get(op, str(op)),
     )  # fmt: skip
 
 
@@ -224,20 +233,45 @@ def _compare(ours: tuple[int, ...], theirs: tuple[int, ...]) -> dict[str, str]:
     }
 
 
+def _between(words: tuple[int, ...]) -> dict[str, str]:
+    """Name what PEEKUSER shows between the registers and the debug registers: it is all 0."""
+    if not any(words):
+        return {}
+    return {f"word{27 + at}": hex(word) for at, word in enumerate(words) if word}
+
+
+INFO_SIZES: Final = {"NONE": 24, "ENTRY": 80, "EXIT": 33, "SECCOMP": 84}
+"""Bytes of struct ptrace_syscall_info that count, by op: to the end of its last field."""
+
+
 def _compare_info(
-    kind: str, regs: Mapping[str, int], info: tuple[int, int, int, int, list[int]]
+    kind: str, regs: Mapping[str, int], message: int, size: int, info: tuple[int, ...]
 ) -> dict[str, str]:
     """Compare PTRACE_GET_SYSCALL_INFO with the registers (kernel/ptrace.c)."""
-    op, arch, ip, sp, rest = info
-    expected_op = {"syscall-enter": 1, "syscall-exit": 2, "event SECCOMP": 3}.get(kind, 0)
-    wanted = {"op": expected_op, "arch": AUDIT_ARCH_X86_64, "ip": regs["ip"], "sp": regs["sp"]}
-    seen = {"op": op, "arch": arch, "ip": ip, "sp": sp}
+    head, arch, ip, sp, *rest = info
+    op = {"syscall-enter": 1, "syscall-exit": 2, "event SECCOMP": 3}.get(kind, 0)
+    wanted = {"op": op, "pad": 0, "arch": AUDIT_ARCH_X86_64, "ip": regs["ip"], "sp": regs["sp"],
+              "size": INFO_SIZES[OPS[op]]}  # fmt: skip
+    seen = {"op": head & 0xFF, "pad": head >> 8, "arch": arch, "ip": ip, "sp": sp, "size": size}
     if op in (1, 3):
         nr = regs["orig_ax"] & 0xFFFFFFFF
         wanted["nr"] = (nr - (1 << 32) if nr >> 31 else nr) & WORD
         wanted |= {name: regs[name] for name in ARGUMENTS}
-        seen |= dict(zip(("nr", *ARGUMENTS), rest, strict=True))
+        seen |= dict(zip(("nr", *ARGUMENTS), rest[:7], strict=True))
+    if op == 3:
+        wanted["ret_data"], seen["ret_data"] = message, rest[7]
     elif op == 2:
         wanted |= {"rval": regs["ax"], "is_error": int(-4096 < signed(regs["ax"]) < 0)}
-        seen |= {"rval": rest[0], "is_error": rest[1] & 0xFF}
+        seen |= {"rval": rest[0], "is_error": rest[1]}
     return {name: hex(seen[name]) for name in wanted if seen[name] != wanted[name]}
+
+
+def _compare_siginfo(kind: str, status: int, pid: int, siginfo: Siginfo) -> dict[str, str]:
+    """Compare PTRACE_GETSIGINFO with the status of waitpid (kernel/signal.c ptrace_do_notify)."""
+    signo, event = os.WSTOPSIG(status), status >> 16
+    wanted = {"signo": signo & 0x7F}
+    seen = {"signo": siginfo.signo}
+    if not kind.startswith("signal"):
+        wanted |= {"code": signo | event << 8, "pid": pid}
+        seen |= {"code": siginfo.code, "pid": siginfo.pid}
+    return {name: str(seen[name]) for name in wanted if seen[name] != wanted[name]}

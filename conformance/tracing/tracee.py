@@ -40,19 +40,39 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class Poke:
-    """What the tracer wrote, or asked, and what the kernel answered."""
+    """What the tracer wrote, or asked, by POKEUSER or the request named; and the answer."""
 
     who: str
     what: Mapping[str, int | str]
+    request: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What the tracer read besides a stop: a size, an error, another file's view.
+
+    Numbers among the values become symbolic; a mapping is of registers, told by which are not
+    ``own``.
+    """
+
+    who: str
+    source: str
+    what: Mapping[str, int | str | Mapping[str, int]]
+    own: Mapping[str, int]
+    pids: Mapping[int, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A stop, in the context that makes it readable: own registers, and pids by name."""
+    """A stop, in the context that makes it readable: own registers, and pids by name.
+
+    ``again``: the tracer read its registers once more, or from elsewhere.
+    """
 
     stop: Stop
     own: Mapping[str, int]
     pids: Mapping[int, str]
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +84,7 @@ class Told:
     pids: Mapping[int, str]
 
 
-Event = Heading | Poke | Seen | Told
+Event = Heading | Poke | Read | Seen | Told
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +102,7 @@ class Task:
         self.trace = trace
         self.pid = pid
         self.who = who
+        self.status = 0
 
     def take(self, request: int = 0, signo: int = 0, show: tuple[str, ...] = ()) -> Stop:
         """Resume with a request (none if 0), wait, and add the stop to the transcript.
@@ -99,11 +120,23 @@ class Task:
         """Like :meth:`take`, but leave the stop out of the transcript."""
         raw = snapshot.take(self.pid, request, signo)
         stop = snapshot.decode(raw, self.pid, self.who)
+        self.status = stop.status
         if stop.ended:
             self.trace.bury(self.pid)
         else:
             self.trace.settle(self.pid, raw)
         return stop
+
+    def again(self) -> Stop:
+        """Read the stop that the task is in once more, through every view."""
+        stop = self.glance()
+        self.trace.add_stop(stop, again=True)
+        return stop
+
+    def glance(self) -> Stop:
+        """Like :meth:`again`, but leave it out of the transcript."""
+        raw = snapshot.again(self.pid, self.status)
+        return snapshot.decode(raw, self.pid, self.who)
 
     def syscall(self, signo: int = 0) -> Stop:
         """PTRACE_SYSCALL: on to the next syscall-enter-stop or syscall-exit-stop."""
@@ -276,6 +309,8 @@ class Trace:
         try:
             requests.seize(task.pid, options)
         except requests.PtraceError as error:
+            if program.board().failed:
+                self._report(probe, task, "probe")
             raise refused(error.errno or 0) from None
         program.board().attached = 1
         gate = task.look()
@@ -303,8 +338,10 @@ class Trace:
 
     def control(
         self, probe: Probe, stimulus: Callable[[Task], None] | None = None, ends: bool = True
-    ) -> None:
+    ) -> int:
         """Run the same program with nobody tracing; its report joins the transcript.
+
+        Returns its pid.
 
         :param stimulus: what the tracer's side did besides tracing, done here as well
         :param ends: wait for its end; otherwise kill it after the stimulus
@@ -317,6 +354,7 @@ class Trace:
             ending = task.look().kind
         self.own = program.own()
         self._report(probe, task, "control", ending)
+        return task.pid
 
     def tell(self, task: Task, answers: Mapping[str, int | str]) -> None:
         """Add to the transcript what the kernel answered the tracer, by names of one's own."""
@@ -346,14 +384,14 @@ class Trace:
 
     # --- what tasks call ---
 
-    def add_stop(self, stop: Stop) -> None:
-        """Add a stop to the events."""
+    def add_stop(self, stop: Stop, again: bool = False) -> None:
+        """Add a stop to the events; or what was read at it again."""
         if stop.kind in NEWBORN:
             self.pids.setdefault(stop.message, "$child")
         if stop.kind == "event EXEC":
             self.executed(stop)
         own = {} if stop.pid in self._executed else self.own
-        self.events.append(Seen(stop, own, dict(self.pids)))
+        self.events.append(Seen(stop, own, dict(self.pids), again))
 
     def executed(self, stop: Stop) -> None:
         """Know that a task runs another program, from the stop at which it begins.
@@ -362,6 +400,16 @@ class Trace:
         """
         self._executed.add(stop.pid)
         self.pids[stop.regs["sp"]] = "$stack"
+
+    def add_read(
+        self, source: str, who: str = "tracee", **what: int | str | Mapping[str, int]
+    ) -> None:
+        """Add what a request or a file told besides a stop's registers."""
+        self.events.append(Read(who, source, what, self.own, dict(self.pids)))
+
+    def add_poke(self, request: str, who: str = "tracee", **what: int | str) -> None:
+        """Add what a request other than PTRACE_POKEUSER wrote."""
+        self.events.append(Poke(who, what, request))
 
     def settle(self, pid: int, raw: bytes) -> None:
         """Read a stop a second time, by python-ptrace."""

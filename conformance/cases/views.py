@@ -1,0 +1,937 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The interfaces that show or take a stop's registers, compared with each other."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+
+from conformance.abi import ARGUMENTS, REGISTERS, WORD, Nr, call, flags
+from conformance.cases import Handler, Probe, case
+from conformance.tracing import core, program, requests
+from conformance.tracing.memory import MEMORY
+from conformance.tracing.proc import blocked_in
+from conformance.tracing.snapshot import Stop
+from conformance.tracing.tracee import Task, Trace
+
+GETPID = Probe(site="syscall", regs={"ax": Nr.getpid})
+READ = Probe(site="syscall", setup="pipe", regs={"ax": Nr.read})
+SPIN = Probe(site="to_spin", handlers=[Handler(signal.SIGUSR1)], skip=True)
+"""A loop that a SIGUSR1 ends."""
+INT3 = Probe(site="views_int3", handlers=[Handler(signal.SIGTRAP)])
+
+FORK = Probe(
+    site="views_fork", regs={"ax": Nr.fork, "di": 0, "si": 0},
+    handlers=[Handler(signal.SIGCHLD, ignore=True)],
+)  # fmt: skip
+"""A program that forks; its child ends at once, and leaves nothing behind."""
+CHILDREN = (
+    requests.O_BASE | requests.O_TRACEFORK | requests.O_TRACEVFORK | requests.O_TRACECLONE
+    | requests.O_TRACEVFORKDONE
+)  # fmt: skip
+
+JUNK = 0xDEAD_BEEF << 32
+TF = 0x100
+AT_EMPTY_PATH = 0x1000
+NO_NOTE = 0x7777
+RET_DATA = 0x123
+"""What the filter of the setup views_filter says to the tracer."""
+REGS_SIZE = 8 * len(REGISTERS)
+
+
+def end_spin(task: Task) -> None:
+    """End the loop, as the tracer does to no traced program."""
+    task.until_ready()
+    task.signal(signal.SIGUSR1)
+
+
+# What the stops show
+
+
+def proc(trace: Trace, task: Task, stop: Stop | None = None) -> None:
+    """Read /proc/PID/syscall, and tell it: at a stop, against what the stop shows."""
+    seen = blocked_in(task.pid)
+    if seen is None:
+        trace.add_read("proc", task.who, state="running")
+        return
+    told: dict[str, int | str | Mapping[str, int]] = {"nr": call(seen.nr & WORD), "args": "none"}
+    if seen.arguments:
+        told["args"] = dict(zip(ARGUMENTS, seen.arguments, strict=True))
+    told |= {"sp": {"sp": seen.sp}, "ip": seen.ip}
+    if stop:
+        shown = {
+            "args": {name: stop.regs[name] for name in ARGUMENTS},
+            "sp": {"sp": stop.regs["sp"]},
+            "ip": stop.regs["ip"],
+        }
+        told |= {field: "same" for field in shown if told[field] == shown[field]}
+    trace.add_read("proc", task.who, **told)
+
+
+@case("views.syscall_stops", door="syscall64", covers=[1, 2, 109, 110, 125, 129, 130])
+def syscall_stops(trace: Trace) -> None:
+    """Read /proc/PID/syscall beside every other view at the enter and the exit of getpid()."""
+    with trace.launch(GETPID) as task:
+        proc(trace, task, task.syscall())
+        proc(trace, task, task.syscall())
+        task.finish()
+    trace.control(GETPID)
+
+
+@case("views.numbers", door="syscall64", covers=[10, 13, 125, 129, 130])
+def numbers(trace: Trace) -> None:
+    """Stop at the enter of calls whose numbers have bits above bit 31, or are negative, or not in
+    any table, and read every view; then write such a number into orig_ax and read again.
+    """
+    odd = (-1, -2, 0xFFFF_FFFF, 1 << 31, JUNK | Nr.getpid, JUNK | 0xFFFF_FFFF, 1 << 30 | Nr.getpid)
+    for number in odd:
+        trace.heading(ax=f"{number & WORD:#x}")
+        with trace.launch(Probe(site="syscall", regs={"ax": number})) as task:
+            proc(trace, task, task.syscall())
+    trace.heading(written="orig_ax")
+    with trace.launch(GETPID) as task:
+        task.syscall()
+        for number in odd:
+            task.poke(orig_ax=number)
+            proc(trace, task, task.again())
+    trace.control(GETPID)
+
+
+@case("views.signals", door="none", covers=[83, 109, 110, 126, 130])
+def signals(trace: Trace) -> None:
+    """Read /proc/PID/syscall of a program that spins, and of one asleep in read(); send each a
+    signal and read every view at its stop. Likewise at the stop of an int3.
+    """
+    trace.heading(at="spin")
+    with trace.launch(SPIN) as task:
+        task.resume()
+        task.until_ready()
+        proc(trace, task)
+        task.signal(signal.SIGUSR1)
+        proc(trace, task, task.take())
+    trace.heading(at="read")
+    with trace.launch(READ) as task:
+        task.resume()
+        task.until_asleep()
+        proc(trace, task)
+        task.signal(signal.SIGUSR1)
+        proc(trace, task, task.take())
+    trace.heading(at="int3")
+    with trace.launch(INT3) as task:
+        proc(trace, task, task.cont())
+    trace.control(INT3)
+
+
+@case("views.interrupted", door="none", covers=[45, 109, 110, 126, 130, 134])
+def interrupted(trace: Trace) -> None:
+    """Read every view at the stops of PTRACE_INTERRUPT and of SIGSTOP, in a spinning program and
+    in one asleep in read().
+    """
+    for name, probe in (("spin", SPIN), ("read", READ)):
+        trace.heading(at=name)
+        with trace.launch(probe) as task:
+            task.resume()
+            task.until_ready() if probe is SPIN else task.until_asleep()
+            proc(trace, task, task.interrupt())
+            task.resume()
+            task.until_ready() if probe is SPIN else task.until_asleep()
+            task.signal(signal.SIGSTOP)
+            stop = task.take()
+            proc(trace, task, task.cont(stop.signo))
+    trace.control(SPIN, end_spin)
+
+
+def forked(trace: Trace, task: Task) -> tuple[Task, Stop]:
+    """Run to the event of fork, vfork or clone; give the child, which has not stopped yet."""
+    stop = task.look(requests.CONT)
+    child = trace.child(stop.message, "child")
+    trace.add_stop(stop)
+    return child, stop
+
+
+@case("views.children", door="syscall64", covers=[58, 59, 60, 109, 110, 126, 130])
+def children(trace: Trace) -> None:
+    """Read every view at the events of fork(), clone() and vfork(), at each child's first stop,
+    and at the end of the vfork, which killing the child brings about.
+    """
+    for nr in (Nr.fork, Nr.clone, Nr.vfork):
+        trace.heading(call=nr.name)
+        probe = replace(FORK, regs={**FORK.regs, "ax": nr})
+        with trace.launch(probe, CHILDREN) as task:
+            child, stop = forked(trace, task)
+            proc(trace, task, stop)
+            proc(trace, child, child.take())
+            if nr == Nr.vfork:
+                task.resume()
+                os.kill(child.pid, signal.SIGKILL)
+                proc(trace, task, task.take())
+        trace.control(probe)
+
+
+@contextmanager
+def executing() -> Iterator[Probe]:
+    """Make a program that executes the freestanding one, with one empty argument and no
+    environment.
+    """
+    image = os.open(program.executable("true"), os.O_RDONLY)
+    try:
+        argv = program.board_address("arg")
+        null = argv + 8
+        regs = {"ax": Nr.execveat, "di": image, "si": null, "dx": argv, "r10": null,
+                "r8": AT_EMPTY_PATH}  # fmt: skip
+        yield Probe(site="syscall", regs=regs, args=[null, 0])
+    finally:
+        os.close(image)
+
+
+@case("views.exec", door="syscall64", covers=[54, 109, 110, 126, 130])
+def exec_(trace: Trace) -> None:
+    """Read every view at the event of execveat() and at the exit of the call, whose number has
+    become that of execve().
+    """
+    with executing() as probe:
+        with trace.launch(probe, requests.O_BASE | requests.O_TRACEEXEC) as task:
+            proc(trace, task, task.cont())
+            proc(trace, task, task.syscall())
+            task.finish()
+        trace.control(probe)
+
+
+@case("views.exiting", door="syscall64", covers=[62, 109, 110, 126, 130])
+def exiting(trace: Trace) -> None:
+    """Read every view at the event of exit_group(), and at that of a death by SIGTERM."""
+    options = requests.O_BASE | requests.O_EVENTS
+    trace.heading(by="exit_group")
+    with trace.launch(GETPID, options) as task:
+        proc(trace, task, task.cont())
+        task.finish()
+    trace.heading(by="SIGTERM")
+    with trace.launch(SPIN, options) as task:
+        task.resume()
+        task.until_ready()
+        task.signal(signal.SIGTERM)
+        stop = task.take()
+        proc(trace, task, task.cont(stop.signo))
+        task.finish()
+    trace.control(GETPID)
+
+
+@case("views.steps", door="syscall64", covers=[95, 109, 110, 126, 130])
+def steps(trace: Trace) -> None:
+    """Read every view at the trap of PTRACE_SINGLESTEP over a jump, and at the one over the end
+    of getpid(), begun at its enter stop.
+    """
+    trace.heading(over="jump")
+    with trace.launch(SPIN) as task:
+        task.resume()
+        task.until_ready()
+        task.interrupt()
+        proc(trace, task, task.step())
+    trace.heading(over="getpid")
+    with trace.launch(GETPID) as task:
+        task.syscall()
+        proc(trace, task, task.step())
+        task.finish()
+    trace.control(GETPID)
+
+
+@case("views.seccomp", door="syscall64", covers=[64, 65, 109, 110, 126, 129, 130])
+def seccomp(trace: Trace) -> None:
+    """Read every view at the enter stop, the seccomp event and the exit stop of getppid(), which a
+    filter has the tracer see.
+    """
+    probe = Probe(
+        site="syscall", setup="views_filter", regs={"ax": Nr.getppid}, args=[RET_DATA, Nr.getppid]
+    )
+    with trace.launch(probe, requests.O_BASE | requests.O_TRACESECCOMP) as task:
+        for _ in range(3):
+            proc(trace, task, task.syscall())
+        task.finish()
+    trace.control(probe)
+
+
+# What requests answer besides registers
+
+
+def at_spin(trace: Trace, task: Task) -> Stop:
+    """Bring a program to its loop, and stop it there by PTRACE_INTERRUPT."""
+    task.resume()
+    task.until_ready()
+    return task.interrupt()
+
+
+def tell_regset(trace: Trace, task: Task, size: int, kind: int = requests.NT_PRSTATUS) -> None:
+    """Read a register set into an iovec, and tell what the kernel says and writes."""
+    try:
+        told, written = requests.getregset_told(task.pid, size, kind)
+    except requests.PtraceError as error:
+        trace.add_read("GETREGSET", size=str(size), error=requests.name_of(error))
+    else:
+        trace.add_read("GETREGSET", size=str(size), told=str(told), written=str(written))
+
+
+@case("views.regset_read", door="none", covers=[111, 116])
+def regset_read(trace: Trace) -> None:
+    """PTRACE_GETREGSET of NT_PRSTATUS into iovecs of many lengths, and of a type that is none;
+    the length that it tells, and the bytes that it writes.
+    """
+    with trace.launch(SPIN) as task:
+        at_spin(trace, task)
+        for size in (0, 8, 64, REGS_SIZE - 8, REGS_SIZE, REGS_SIZE + 8, 4096, 1, 7, REGS_SIZE + 1):
+            tell_regset(trace, task, size)
+        error = requests.error_of(lambda: requests.getregset_told(task.pid, 8, NO_NOTE))
+        trace.add_read("GETREGSET", type=hex(NO_NOTE), error=error or "none")
+    trace.control(SPIN, end_spin)
+
+
+@case("views.regset_write", door="syscall64", covers=[111, 113])
+def regset_write(trace: Trace) -> None:
+    """PTRACE_SETREGSET of NT_PRSTATUS from iovecs of many lengths, in which r15, r8 and gs_base
+    are new (members 1, 10 and 23 of 27); read every view after each.
+    """
+    with trace.launch(GETPID) as task:
+        task.syscall()
+        task.syscall()
+        own = requests.getregs(task.pid)
+        new = patched(own, r15=0x1515_1515, r8=0x8888_8888, gs_base=0x20_0000) + bytes(64)
+        for size in (0, 8, 72, 80, 184, REGS_SIZE, REGS_SIZE + 8, 12, REGS_SIZE - 1):
+            try:
+                took = requests.setregset(task.pid, new[:size])
+            except requests.PtraceError as error:
+                trace.add_poke("SETREGSET", size=str(size), error=requests.name_of(error))
+            else:
+                trace.add_poke("SETREGSET", size=str(size), told=str(took))
+            task.again()
+            requests.setregs(task.pid, own)
+        task.finish()
+    trace.control(GETPID)
+
+
+def patched(regs: bytes, **words: int) -> bytes:
+    """Replace registers in struct user_regs_struct."""
+    image = bytearray(regs)
+    for name, word in words.items():
+        struct.pack_into("=Q", image, 8 * REGISTERS.index(name), word & WORD)
+    return bytes(image)
+
+
+@case("views.info_sizes", door="syscall64", covers=[125, 126])
+def info_sizes(trace: Trace) -> None:
+    """PTRACE_GET_SYSCALL_INFO into buffers of many sizes, at an enter, an exit and a signal stop;
+    the size that it tells, and the bytes that it writes.
+    """
+    with trace.launch(GETPID) as task:
+        for signo in (0, 0, signal.SIGUSR1):
+            if signo:
+                task.signal(signo)
+            task.syscall()
+            for size in (0, 1, 8, 24, 25, 32, 33, 80, 84, 88, 4096):
+                told, written = requests.get_syscall_info(task.pid, size)
+                trace.add_read(
+                    "GET_SYSCALL_INFO", size=str(size), told=str(told), written=str(written)
+                )
+    trace.control(GETPID)
+
+
+OFFSETS = (0, 120, 208, 216, 224, 736, 840, 880, 888, 896, 904, 912, 920,
+           1, 4, 7, 121, 215, 908, 911, 927, 928, 936, 1 << 32, -8, -1)  # fmt: skip
+"""Of struct user, 928 bytes: r15, orig_ax and gs; members that are no registers; dr4 to dr7;
+error_code and fault_address; then unaligned offsets, and those beyond the end."""
+
+
+@case("views.offsets", door="none", covers=[116])
+def offsets(trace: Trace) -> None:
+    """PTRACE_PEEKUSER and PTRACE_POKEUSER at aligned, unaligned and impossible offsets; poked is
+    what was read there, and debug registers 4 and 5, which do not exist.
+    """
+    with trace.launch(SPIN) as task:
+        at_spin(trace, task)
+        for offset in OFFSETS:
+            try:
+                word = requests.peekuser(task.pid, offset)
+            except requests.PtraceError as error:
+                word = 0
+                trace.add_read("PEEKUSER", offset=str(offset), error=requests.name_of(error))
+            else:
+                named = {REGISTERS[offset // 8]: word} if offset < REGS_SIZE else word
+                trace.add_read("PEEKUSER", offset=str(offset), value=named)
+            refused = requests.error_of(partial(requests.pokeuser, task.pid, offset, word))
+            trace.add_poke("POKEUSER", offset=str(offset), error=refused or "none")
+        task.again()
+    trace.control(SPIN, end_spin)
+
+
+@case("views.addresses", door="syscall64", covers=[116])
+def addresses(trace: Trace) -> None:
+    """Requests that read and write registers at an address of the tracer that is not mapped; then
+    PTRACE_SETREGS and SETREGSET from memory that ends behind the tenth register.
+    """
+    with trace.launch(GETPID) as task:
+        task.syscall()
+        task.syscall()
+        try_all(trace, task, address="0")
+        own = requests.getregs(task.pid)
+        new = patched(own, r15=0x1515_1515, r8=0x8888_8888, ax=0xAAAA_AAAA)
+        for request in (requests.setregs_at, requests.setregset_at):
+            with requests.at_edge(new[:80]) as address:
+                error = requests.error_of(partial(request, task.pid, address, REGS_SIZE))
+            name = request.__name__.partition("_")[0].upper()
+            trace.add_poke(name, readable="80", error=error or "none")
+            task.again()
+            requests.setregs(task.pid, own)
+        task.finish()
+    trace.control(GETPID)
+
+
+@case("views.not_stopped", door="none", covers=[130, 134])
+def not_stopped(trace: Trace) -> None:
+    """Every request that reads or writes registers, of a task that spins, of one asleep in read(),
+    of one in group-stop under PTRACE_LISTEN, and of one that nobody traces.
+    """
+    trace.heading(task="spinning")
+    with trace.launch(SPIN) as task:
+        task.resume()
+        task.until_ready()
+        try_all(trace, task)
+    trace.heading(task="asleep")
+    with trace.launch(READ) as task:
+        task.resume()
+        task.until_asleep()
+        try_all(trace, task)
+    trace.heading(task="listening")
+    with trace.launch(SPIN) as task:
+        task.resume()
+        task.until_ready()
+        task.signal(signal.SIGSTOP)
+        task.cont(task.take().signo)
+        requests.listen(task.pid)
+        try_all(trace, task)
+        proc(trace, task)
+    trace.heading(task="untraced")
+
+    def untraced(task: Task) -> None:
+        task.until_ready()
+        try_all(trace, task)
+        end_spin(task)
+
+    trace.control(SPIN, untraced)
+
+
+def try_all(trace: Trace, task: Task, **told: str) -> None:
+    """Try every request that takes an address of the tracer's, with none; tell the errors."""
+    for name in requests.BY_ADDRESS:
+        error = requests.error_of(partial(requests.by_address, name, task.pid, 0))
+        tell = trace.add_read if name.startswith("GET") else trace.add_poke
+        tell(name, **told, error=error or "none")
+
+
+# What the tracer writes
+
+
+def write(task: Task, request: str, name: str, word: int) -> None:
+    """Write one register: alone, or by reading all, replacing it and writing all back."""
+    if request == "POKEUSER":
+        requests.pokeuser(task.pid, 8 * REGISTERS.index(name), word & WORD)
+        return
+    image = patched(requests.getregs(task.pid), **{name: word})
+    if request == "SETREGS":
+        requests.setregs(task.pid, image)
+    else:
+        requests.setregset(task.pid, image)
+
+
+WRITERS = ("POKEUSER", "SETREGS", "SETREGSET")
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """Which bits of a register follow what is written, and what else moved."""
+
+    writable: int
+    others: str
+    views: str
+
+
+def follow(task: Task, request: str, name: str, toggles: Iterable[int]) -> Followed:
+    """Toggle bits of a register, and read it through every view; then put it back."""
+    before = task.glance().regs
+    writable = 0
+    others: set[str] = set()
+    views: set[str] = set()
+    for toggle in toggles:
+        write(task, request, name, before[name] ^ toggle)
+        stop = task.glance()
+        changed = stop.regs[name] ^ before[name]
+        writable |= changed & toggle
+        others |= {other for other in REGISTERS if stop.regs[other] != before[other]} - {name}
+        others |= {name} if changed & ~toggle else set()
+        views |= set(stop.differs)
+        write(task, request, name, before[name])
+    told = ",".join(sorted(others)) or "same"
+    return Followed(writable, told, ",".join(sorted(views)) or "agree")
+
+
+HALVES = (0x5555_5555_5555_5555, 0xAAAA_AAAA_AAAA_AAAA)
+PLAIN = ("r15", "r14", "r13", "r12", "bp", "bx", "r11", "r10", "r9", "r8", "ax", "cx", "dx", "si",
+         "di", "orig_ax", "ip", "sp")  # fmt: skip
+"""Registers that hold any 64 bits."""
+
+
+@case("views.round_trip", door="syscall64", covers=[109, 110, 113, 114])
+def round_trip(trace: Trace) -> None:
+    """Write every other bit of each general register, orig_ax, ip and sp, then the bits between
+    them, by each of three requests, and read them back through every view; registers that behave
+    alike share a line. Then put all back, and let the program see.
+    """
+    with trace.launch(GETPID) as task:
+        task.syscall()
+        task.syscall()
+        for request in WRITERS:
+            alike: dict[Followed, list[str]] = {}
+            for name in PLAIN:
+                alike.setdefault(follow(task, request, name, HALVES), []).append(name)
+            for seen, names in alike.items():
+                trace.add_poke(
+                    request, registers=",".join(names), writable=f"{seen.writable:#x}",
+                    others=seen.others, views=seen.views,
+                )  # fmt: skip
+        task.again()
+        task.finish()
+    trace.control(GETPID)
+
+
+@case("views.orig_ax_bits", door="syscall64", covers=[113, 114, 125, 129])
+def orig_ax_bits(trace: Trace) -> None:
+    """Toggle each of the 64 bits of orig_ax alone, at an enter, an exit and a signal stop, by each
+    of three requests, and read it back through every view.
+    """
+    with trace.launch(GETPID) as task:
+        for signo in (0, 0, signal.SIGUSR1):
+            if signo:
+                task.signal(signo)
+            task.syscall()
+            for request in WRITERS:
+                seen = follow(task, request, "orig_ax", [1 << bit for bit in range(64)])
+                trace.add_poke(
+                    request, registers="orig_ax", writable=f"{seen.writable:#x}",
+                    others=seen.others, views=seen.views,
+                )  # fmt: skip
+    trace.control(GETPID)
+
+
+@case("views.flags_written", door="syscall64", covers=[120])
+def flags_written(trace: Trace) -> None:
+    """Toggle each bit of the flags alone, by each of three requests; then write all that can be
+    written, but TF, and let the program see.
+    """
+    with trace.launch(GETPID) as task:
+        task.syscall()
+        stop = task.syscall()
+        for request in WRITERS:
+            seen = follow(task, request, "flags", [1 << bit for bit in range(64)])
+            trace.add_poke(
+                request, registers="flags", writable=flags(seen.writable), others=seen.others,
+                views=seen.views,
+            )  # fmt: skip
+        task.poke(flags=stop.regs["flags"] | (seen.writable & ~TF))
+        task.again()
+        task.finish()
+    trace.control(GETPID)
+
+
+def try_values(
+    trace: Trace, task: Task, request: str, name: str, values: Iterable[int],
+    put: Callable[[int], object],
+) -> None:
+    """Write values into a register one after the other, and tell which the kernel keeps, what it
+    makes of them, and which it refuses.
+    """
+    kept, refused = [], []
+    for value in values:
+        error = requests.error_of(partial(put, value))
+        now = task.glance().regs[name]
+        if error:
+            refused.append(f"{value & WORD:#x}/{error}")
+        else:
+            kept.append(f"{value & WORD:#x}" + (f"/{now:#x}" if now != value & WORD else ""))
+    trace.add_poke(request, register=name, kept=",".join(kept), refused=",".join(refused))
+
+
+SELECTORS = (0, 1, 2, 3, 0x10, 0x18, 0x20, 0x23, 0x2B, 0x33, 0x7B, 0xFFFC, 0xFFFF, 0x1_002B)
+
+
+@case("views.selectors", door="none", covers=[118])
+def selectors(trace: Trace) -> None:
+    """Write selectors, null ones, the kernel's and the program's, into each segment register, and
+    read back what the kernel kept; at a stop of a program that never runs on.
+    """
+    with trace.launch(SPIN) as task:
+        at_spin(trace, task)
+        for name in ("cs", "ss", "ds", "es", "fs", "gs"):
+            put = partial(write, task, "POKEUSER", name)
+            try_values(trace, task, "POKEUSER", name, SELECTORS, put)
+    trace.control(SPIN, end_spin)
+
+
+@case("views.data_selectors", door="syscall64", covers=[118, 122], needs=["fsgsbase"])
+def data_selectors(trace: Trace) -> None:
+    """At the exit of getpid(), write the program's data selector into ds, es, fs and gs."""
+    with trace.launch(GETPID) as task:
+        task.syscall()
+        task.syscall()
+        task.poke(ds=0x2B, es=0x2B, fs=0x2B, gs=0x2B)
+        task.again()
+        task.finish()
+    trace.control(GETPID)
+
+
+BASES = (0, 0x1234_5000, 0x7FFF_FFFF_EFFF, 0x7FFF_FFFF_F000, 0xFF_FFFF_FFFF_EFFF,
+         0xFF_FFFF_FFFF_F000, 1 << 60, 0xFFFF_8000_0000_0000, -1)  # fmt: skip
+"""Around the end of user space with four levels of page tables, and with five."""
+ARCH_SET = {"fs_base": 0x1002, "gs_base": 0x1001}
+ARCH_GET = {"fs_base": 0x1003, "gs_base": 0x1004}
+
+
+@case("views.bases", door="syscall64", covers=[122, 123])
+def bases(trace: Trace) -> None:
+    """At the enter of arch_prctl(ARCH_GET_FS), and of ARCH_GET_GS, write addresses up to the end
+    of user space and beyond into the base, by PTRACE_POKEUSER and by PTRACE_ARCH_PRCTL; let the
+    program read the last one.
+    """
+    for name in ARCH_GET:
+        trace.heading(register=name)
+        where = program.board_address("result")
+        probe = Probe(
+            site="syscall", regs={"ax": Nr.arch_prctl, "di": ARCH_GET[name], "si": where},
+            results=[name],
+        )  # fmt: skip
+        with trace.launch(probe) as task:
+            task.syscall()
+            own = task.glance().regs[name]
+            poke = partial(write, task, "POKEUSER", name)
+            try_values(trace, task, "POKEUSER", name, BASES, poke)
+            set_base = partial(requests.arch_prctl, task.pid, ARCH_SET[name])
+            try_values(trace, task, "ARCH_PRCTL", name, BASES, set_base)
+            write(task, "POKEUSER", name, own)
+            task.poke(**{name: 0x1234_5000})
+            task.again()
+            task.syscall()
+            task.finish()
+    trace.control(GETPID)
+
+
+@case("views.refused_midway", door="syscall64", covers=[118])
+def refused_midway(trace: Trace) -> None:
+    """PTRACE_SETREGS and SETREGSET of all registers, among which a cs of 0, or an fs_base in the
+    kernel's half, is refused; r15 comes before, flags between the two, gs_base after both.
+    """
+    with trace.launch(GETPID) as task:
+        task.syscall()
+        task.syscall()
+        own = requests.getregs(task.pid)
+        new = patched(own, r15=0x1515_1515, flags=0x203, gs_base=0x20_0000)
+        for name, word in (("cs", 0), ("fs_base", 0xFFFF_8000_0000_0000)):
+            for request, put in (("SETREGS", requests.setregs), ("SETREGSET", requests.setregset)):
+                error = requests.error_of(partial(put, task.pid, patched(new, **{name: word})))
+                trace.add_poke(request, **{name: f"{word:#x}"}, error=error or "none")
+                task.again()
+                requests.setregs(task.pid, own)
+        task.finish()
+    trace.control(GETPID)
+
+
+SEGV = [Handler(signal.SIGSEGV)]
+
+
+@case("views.bad_selectors", door="syscall64", covers=[92, 119], needs=["ia32"])
+def bad_selectors(trace: Trace) -> None:
+    """At the exit of getpid(), write a cs or ss that no program can run with, and go on: the
+    return fails. The program's handler for SIGSEGV is told why, and ends it.
+    """
+    probe = Probe(site="syscall", regs={"ax": Nr.getpid}, handlers=SEGV, quit_after=1)
+    for name, words in (("cs", (0x3, 0x2B, 0xFFFB, 0xFFFF)), ("ss", (0x3, 0x33, 0xFFFB))):
+        for word in words:
+            return_with(trace, probe, name, word)
+    trace.control(probe)
+
+
+def return_with(trace: Trace, probe: Probe, name: str, word: int) -> None:
+    """Write a register at the exit of a program's call, and let the program go on."""
+    trace.heading(**{name: f"{word:#x}"})
+    with trace.launch(probe) as task:
+        task.syscall()
+        task.syscall()
+        task.poke(**{name: word})
+        task.finish()
+
+
+@case("views.ldt_stack", door="syscall64", covers=[92, 119])
+def ldt_stack(trace: Trace) -> None:
+    """At the exit of getpid(), write an ss of the program's LDT, which it does not have: the
+    kernel returns by way of the espfix stack, where the failure is a double fault.
+    """
+    probe = Probe(site="syscall", regs={"ax": Nr.getpid}, handlers=SEGV, quit_after=1)
+    return_with(trace, probe, "ss", 0xFFFF)
+    trace.control(probe)
+
+
+@case("views.noncanonical_ip", door="syscall64", covers=[121])
+def noncanonical_ip(trace: Trace) -> None:
+    """At the enter, and at the exit, of getpid(), and at a signal in the program's loop, write an
+    ip that is no address at all, and go on. The handler for SIGSEGV is told, and ends it.
+    """
+    call_probe = Probe(site="syscall", regs={"ax": Nr.getpid}, handlers=SEGV, quit_after=1)
+    for at, count in (("enter", 1), ("exit", 2)):
+        trace.heading(at=at)
+        with trace.launch(call_probe) as task:
+            for _ in range(count):
+                task.syscall()
+            task.poke(ip=1 << 60)
+            task.finish()
+    trace.heading(at="loop")
+    with trace.launch(Probe(site="to_spin", handlers=SEGV, quit_after=1)) as task:
+        at_spin(trace, task)
+        task.poke(ip=1 << 60)
+        task.finish()
+    trace.control(call_probe)
+
+
+@case("views.regset_follows_cs", door="none", covers=[112], needs=["ia32"])
+def regset_follows_cs(trace: Trace) -> None:
+    """Write the 32-bit cs into a 64-bit program, and read its register set by iovecs of many
+    lengths; write the first twelve 32-bit registers back as they are, orig_eax the last of them.
+    The program never runs on.
+    """
+    with trace.launch(SPIN) as task:
+        at_spin(trace, task)
+        task.poke(cs=0x23)
+        task.again()
+        for size in (REGS_SIZE, 68, 48, 0, 66):
+            tell_regset(trace, task, size)
+        told = requests.setregset(task.pid, requests.getregset(task.pid, 48))
+        trace.add_poke("SETREGSET", size="48", told=str(told))
+        task.again()
+        task.poke(cs=0x33)
+        task.again()
+    trace.control(SPIN, end_spin)
+
+
+@case("views.event_message", door="syscall64", covers=[58])
+def event_message(trace: Trace) -> None:
+    """PTRACE_GETEVENTMSG at an enter, an exit and a signal stop; after PTRACE_INTERRUPT and in
+    group-stop; at fork()'s event, its child's first stop, and a signal that the parent gets then.
+    """
+
+    def message(task: Task, stop: Stop) -> None:
+        trace.add_read("GETEVENTMSG", task.who, value=stop.message)
+
+    trace.heading(of="getpid")
+    with trace.launch(GETPID) as task:
+        message(task, task.syscall())
+        message(task, task.syscall())
+        task.signal(signal.SIGUSR1)
+        message(task, task.syscall())
+    trace.heading(of="spin")
+    with trace.launch(SPIN) as task:
+        message(task, at_spin(trace, task))
+        task.signal(signal.SIGSTOP)
+        message(task, task.cont())
+        message(task, task.cont(signal.SIGSTOP))
+    trace.heading(of="fork")
+    with trace.launch(FORK, CHILDREN) as task:
+        child, stop = forked(trace, task)
+        message(task, stop)
+        message(child, child.take())
+        task.signal(signal.SIGUSR1)
+        message(task, task.cont())
+    trace.control(FORK)
+
+
+@case("views.core", door="syscall64", covers=[131], needs=["core_dumps"])
+def core_file(trace: Trace) -> None:
+    """Let a spinning program, and one asleep in pause(), die by SIGQUIT, and one by an int3; read
+    the registers in the core file, and compare them with the last stop's. Then let the first two
+    die with nobody tracing, and compare their core files with the same stops.
+    """
+    with core.directory() as where:
+        for name, (probe, die) in dying(where.fd).items():
+            trace.heading(at=name)
+            with trace.launch(probe) as task:
+                task.resume()
+                die(task)
+                stop = task.take()
+                task.cont(stop.signo)
+                dumped(trace, task.pid, where.take(task.pid), stop.regs)
+            # Untraced, the kernel would write to its log that a program died of an int3.
+            if probe.site != INT3.site:
+                trace.heading(at=name, traced="no")
+                pid = trace.control(probe, die)
+                trace.pids[pid] = "$pid"
+                dumped(trace, pid, where.take(pid), stop.regs)
+
+
+def dying(fd: int) -> Mapping[str, tuple[Probe, Callable[[Task], None]]]:
+    """Programs that die with a core file, and how to have them die once they run."""
+
+    def quit_spinning(task: Task) -> None:
+        task.until_ready()
+        task.signal(signal.SIGQUIT)
+
+    def quit_asleep(task: Task) -> None:
+        task.until_asleep()
+        task.signal(signal.SIGQUIT)
+
+    return {
+        "spin": (Probe(site=SPIN.site, setup="core", args=[fd]), quit_spinning),
+        "pause": (
+            Probe(site="syscall", setup="core", args=[fd], regs={"ax": Nr.pause}), quit_asleep,
+        ),
+        "int3": (Probe(site=INT3.site, setup="core", args=[fd]), lambda task: None),
+    }  # fmt: skip
+
+
+def dumped(
+    trace: Trace, pid: int, notes: Iterable[core.Prstatus], last: Mapping[str, int]
+) -> None:
+    """Tell what a core file holds; `views` compares it with the last stop."""
+    for note in notes:
+        name = signal.Signals(note.signo).name
+        trace.add_read("NT_PRSTATUS", size=str(note.size), signal=name, pid=note.pid)
+        wrong = {n: hex(word) for n, word in note.regs.items() if word != last[n]}
+        differs = {"core": wrong} if wrong else {}
+        stop = Stop("tracee", pid, "core", 0, note.regs, differs, debug=(0,) * 8)
+        trace.add_stop(stop, again=True)
+
+
+INFO_SIZE = 88
+"""Bytes of struct ptrace_syscall_info since Linux 6.16."""
+NONE, ENTRY, EXIT = 0, 1, 2
+"""Its ops."""
+
+
+@case("views.set_syscall_info", door="syscall64", covers=[128], needs=["set_syscall_info"])
+def set_syscall_info(trace: Trace) -> None:
+    """PTRACE_SET_SYSCALL_INFO at an enter stop: another number, all arguments, numbers beyond 32
+    bits, -1; at an exit stop: a result and an error; and what it refuses, there and at a signal.
+    """
+    with trace.launch(GETPID) as task:
+        task.syscall()
+        for nr in (Nr.getppid, -2, -1, 1 << 32 | Nr.getppid, (1 << 32) - 1):
+            arguments = [nr + 0x1111_0000 * n & WORD for n in range(1, 7)]
+            put_info(trace, task, ENTRY, nr, *arguments, nr=call(nr & WORD))
+        put_info(trace, task, EXIT, 0, wrong="op")
+        put_info(trace, task, ENTRY, 0, reserved=1, wrong="reserved")
+        put_info(trace, task, ENTRY, 0, flags=1, wrong="flags")
+        put_info(trace, task, ENTRY, 0, size=INFO_SIZE - 1, wrong="size")
+        put_info(trace, task, ENTRY, Nr.getppid, size=INFO_SIZE + 8, nr=call(Nr.getppid))
+        task.syscall()
+        for rval, is_error in ((12345, 0), (-5, 1), (-5, 0), (0, 1), (77, 1)):
+            put_info(trace, task, EXIT, rval, is_error, rval=str(rval), is_error=str(is_error))
+        task.signal(signal.SIGUSR1)
+        task.syscall()
+        put_info(trace, task, NONE, 0, wrong="op")
+    trace.control(GETPID)
+
+
+def put_info(
+    trace: Trace, task: Task, op: int, *words: int, reserved: int = 0, flags: int = 0,
+    size: int = INFO_SIZE, **told: str,
+) -> None:
+    """Make one PTRACE_SET_SYSCALL_INFO, with arch, ip and sp 0; tell its error, and read again."""
+    head = struct.pack("=BBHIQQ", op, reserved, flags, 0, 0, 0)
+    body = b"".join(struct.pack("=Q", word & WORD) for word in words)
+    info = (head + body).ljust(size, b"\0")[:size]
+    error = requests.error_of(partial(requests.set_syscall_info, task.pid, info))
+    trace.add_poke("SET_SYSCALL_INFO", **told, error=error or "none")
+    task.again()
+
+
+@case("views.memory", door="syscall64", covers=[133])
+def memory(trace: Trace) -> None:
+    """Read a word of the program's memory, and one where nothing is mapped, by PTRACE_PEEKTEXT,
+    /proc/PID/mem and process_vm_readv; write each by one of them and read it by all three.
+    """
+    places = {"board": program.board_address("arg"), "nowhere": 0}
+    probe = Probe(site="syscall", regs={"ax": Nr.getpid}, args=[0x1122_3344_5566_7788])
+    with trace.launch(probe) as task:
+        task.syscall()
+        for place, address in places.items():
+            for name, (read, _) in MEMORY.items():
+                trace.add_read(name, place=place, told=told_of(partial(read, task.pid, address)))
+        for number, (name, (_, put)) in enumerate(MEMORY.items(), 1):
+            for place, address in places.items():
+                told = told_of(partial(put, task.pid, address, 0x1111_1111_1111_1111 * number))
+                trace.add_poke(name, place=place, told=told)
+            seen = {
+                told_of(partial(read, task.pid, places["board"])) for read, _ in MEMORY.values()
+            }
+            trace.add_read("all", place="board", told=",".join(sorted(seen)))
+        task.syscall()
+    trace.control(probe)
+
+
+def told_of(access: Callable[[], int | None]) -> str:
+    """Access memory; tell the word that was read, or the error's name, or ``done``."""
+    try:
+        word = access()
+    except requests.PtraceError as error:
+        return requests.name_of(error)
+    except OSError as error:
+        return errno.errorcode.get(error.errno or 0, str(error.errno))
+    return "done" if word is None else f"{word:#x}"
+
+
+XSTATE_SIZE = 1 << 16
+"""More bytes than any CPU's NT_X86_XSTATE has."""
+LEGACY = 464
+"""Bytes of NT_X86_XSTATE that are FXSAVE's; then the mask of features, and from 512 on the header
+of XSAVE (arch/x86/include/asm/fpu/types.h)."""
+
+
+@case("views.fp_regsets", door="none", covers=[124], needs=["xsave"])
+def fp_regsets(trace: Trace) -> None:
+    """Read NT_PRFPREG into iovecs of many lengths, and write a pattern into it; compare it with
+    PTRACE_GETFPREGS and with NT_X86_XSTATE, and write the latter back with each thing in its
+    header wrong.
+    """
+    with trace.launch(SPIN) as task:
+        at_spin(trace, task)
+        for size in (0, 8, 512, 520, 7):
+            tell_regset(trace, task, size, requests.NT_PRFPREG)
+        image = bytearray(requests.getregset(task.pid, 512, requests.NT_PRFPREG))
+        image[160:416] = bytes(range(256))  # xmm0 to xmm15
+        requests.setregset(task.pid, bytes(image), requests.NT_PRFPREG)
+        regset = requests.getregset(task.pid, 512, requests.NT_PRFPREG)
+        state = requests.getregset(task.pid, XSTATE_SIZE, requests.NT_X86_XSTATE)
+        known, bits, compacted = struct.unpack_from("=Q40xQQ", state, LEGACY)
+        trace.add_read("PRFPREG", xmm="kept" if regset[160:416] == image[160:416] else "lost")
+        same = requests.getfpregs(task.pid) == regset
+        trace.add_read("GETFPREGS", all="same" if same else "other")
+        trace.add_read(
+            "XSTATE", legacy="same" if state[:LEGACY] == regset[:LEGACY] else "other",
+            beyond_mask=f"{bits & ~known:#x}", xcomp_bv=f"{compacted:#x}",
+            reserved=state[528:576].strip(b"\0").hex() or "0",
+        )  # fmt: skip
+        wrong = {"nothing": (), "xstate_bv": (519,), "xcomp_bv": (520,), "reserved": (528, 575)}
+        for what, places in wrong.items():
+            new = bytearray(state)
+            for place in places:
+                new[place] |= 0x40
+            put_xstate(trace, task, bytes(new), wrong=what)
+        put_xstate(trace, task, state[:576], wrong="short")
+        put_xstate(trace, task, state[:-4], wrong="odd")
+    trace.control(SPIN, end_spin)
+
+
+def put_xstate(trace: Trace, task: Task, state: bytes, **told: str) -> None:
+    """Write NT_X86_XSTATE, and tell the error."""
+    error = requests.error_of(
+        partial(requests.setregset, task.pid, state, requests.NT_X86_XSTATE)
+    )
+    trace.add_poke("SETREGSET", type="XSTATE", **told, error=error or "none")

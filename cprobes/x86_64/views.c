@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Sites and preparations of the family views. */
+#include "probe.h"
+
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+/*
+ * INT3: a trap, so ip is behind it, and RF is not set (asm_exc_int3). It is no
+ * system call: orig_ax is -1.
+ */
+SITE("views_int3", "int3");
+
+/* prctl(2) that wants its fifth argument, too, to be 0. */
+static long no_new_privs(void)
+{
+	register long r10 __asm__("r10") = 0;
+	register long r8 __asm__("r8") = 0;
+	long ret;
+
+	__asm__ volatile("syscall" : "=a"(ret)
+			 : "0"(SYS_prctl), "D"(PR_SET_NO_NEW_PRIVS), "S"(1),
+			   "d"(0), "r"(r10), "r"(r8)
+			 : "rcx", "r11", "memory");
+	return ret;
+}
+
+/*
+ * SECCOMP_RET_TRACE with data arg[0] for the call of number arg[1]; all others
+ * are allowed. No privilege is needed, since the program gives up all new ones.
+ */
+SETUP(views_filter)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, board->arg[1], 0, 1),
+		BPF_STMT(BPF_RET | BPF_K,
+			 SECCOMP_RET_TRACE | board->arg[0]),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog prog = { sizeof(code) / sizeof(*code), code };
+	long error = no_new_privs();
+
+	if (!error)
+		error = sys(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0,
+			    (long)&prog, 0);
+	return -error;
+}
+
+/*
+ * The program's core file is to be written, into the directory that is open as
+ * arg[0], and is to hold registers and no memory.
+ */
+SETUP(core)
+{
+	struct rlimit limit;
+	long error, fd;
+
+	error = sys(SYS_fchdir, board->arg[0], 0, 0, 0);
+	if (error)
+		return -error;
+	sys(SYS_prlimit64, 0, RLIMIT_CORE, 0, (long)&limit);
+	limit.rlim_cur = limit.rlim_max;
+	error = sys(SYS_prlimit64, 0, RLIMIT_CORE, (long)&limit, 0);
+	if (error)
+		return -error;
+	fd = sys(SYS_open, (long)"/proc/self/coredump_filter", O_WRONLY, 0, 0);
+	if (fd < 0)
+		return -fd;
+	sys(SYS_write, fd, (long)"0", 1, 0);
+	sys(SYS_close, fd, 0, 0, 0);
+	return 0;
+}
+
+/*
+ * A system call that returns twice. In a child, rax is 0 and the child ends. In
+ * the parent, whose pid of the child is nobody's business, the child is waited
+ * for and the result becomes 0; an error stays.
+ */
+SITE("views_fork",
+     "syscall\n"
+     "cmpq $0, %rax\n"
+     "jl 77f\n"
+     "je 76f\n"
+     "pushq %rdi\npushq %rdx\npushq %r10\n"
+     "movq $-1, %rdi\n"
+     "movl $0, %esi\n"
+     "movl $0x40000000, %edx\n"	/* __WALL */
+     "movl $0, %r10d\n"
+     "movl $61, %eax\n"
+     "cmpl %eax, %eax\n"	/* flags that owe nothing to the pid */
+     "syscall\n"
+     "movl $0, %eax\n"
+     "popq %r10\npopq %rdx\npopq %rdi\n"
+     "jmp 77f\n"
+     "76: movl $60, %eax\n"
+     "movl $0, %edi\n"
+     "syscall\n"
+     "ud2\n"
+     "77:\n");

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The comparison of a stop's views: a real stop, in which each view is made to lie in turn."""
+
+import signal
+from collections.abc import Iterator, Mapping
+
+import pytest
+from conformance._native import ffi
+
+from conformance.abi import ARGUMENTS, REGISTERS, Nr
+from conformance.cases import Probe
+from conformance.tracing import requests, snapshot
+from conformance.tracing.snapshot import Stop, decode
+from conformance.tracing.tracee import Options, Task, Trace
+
+FILTERED = Probe(
+    site="syscall", setup="views_filter", regs={"ax": Nr.getppid}, args=[0x123, Nr.getppid]
+)
+Raw = tuple[bytes, int]
+
+
+def read(task: Task, stop: Stop) -> Raw:
+    return snapshot.again(task.pid, stop.status), task.pid
+
+
+@pytest.fixture(scope="module")
+def stops() -> Iterator[Mapping[str, Raw]]:
+    """Stops of every kind that PTRACE_GET_SYSCALL_INFO tells apart, as they were read."""
+    with Trace(Options(), (0,)) as trace:
+        seen = {}
+        with trace.launch(FILTERED, requests.O_BASE | requests.O_TRACESECCOMP) as task:
+            for kind in ("enter", "seccomp", "exit"):
+                seen[kind] = read(task, task.syscall())
+            task.signal(signal.SIGUSR1)
+            seen["signal"] = read(task, task.cont())
+        yield seen
+
+
+def lie(raw: bytes, member: str, at: int, size: int = 8) -> bytes:
+    """Change the lowest bit of a number in struct origax_stop."""
+    place = int(ffi.offsetof("struct origax_stop", member)) + at
+    word = int.from_bytes(raw[place : place + size], "little") ^ 1
+    return raw[:place] + word.to_bytes(size, "little") + raw[place + size :]
+
+
+def differs(stop: Raw, member: str, at: int = 0, size: int = 8) -> Mapping[str, set[str]]:
+    raw, pid = stop
+    told = decode(lie(raw, member, at, size), pid, "tracee").differs
+    return {view: set(fields) for view, fields in told.items()}
+
+
+# What the kernel said is at one with itself.
+@pytest.mark.parametrize("kind", ["enter", "seccomp", "exit", "signal"])
+def test_agree(stops: Mapping[str, Raw], kind: str) -> None:
+    raw, pid = stops[kind]
+    assert not decode(raw, pid, "tracee").differs
+
+
+# Each register of each view is compared.
+@pytest.mark.parametrize("view", ["regset", "user"])
+@pytest.mark.parametrize("name", REGISTERS)
+def test_registers(stops: Mapping[str, Raw], view: str, name: str) -> None:
+    at = 8 * REGISTERS.index(name)
+    assert differs(stops["signal"], view, at) == {view: {name}}
+
+
+# The words of struct user that are no registers are 0.
+@pytest.mark.parametrize("word", [27, 60, 105])
+def test_other_words(stops: Mapping[str, Raw], word: int) -> None:
+    assert differs(stops["signal"], "user", 8 * word) == {"user": {f"word{word}"}}
+
+
+INFO = {"pad": 1, "arch": 4, "ip": 8, "sp": 16, "nr": 24,
+        **{name: 32 + 8 * at for at, name in enumerate(ARGUMENTS)}}  # fmt: skip
+
+
+# So is each member of struct ptrace_syscall_info, where the stop has it.
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        *(("enter", name) for name in INFO), *(("seccomp", name) for name in INFO),
+        *((kind, name) for kind in ("exit", "signal") for name in ("pad", "arch", "ip", "sp")),
+    ],
+)  # fmt: skip
+def test_info(stops: Mapping[str, Raw], kind: str, name: str) -> None:
+    assert differs(stops[kind], "info", INFO[name], 4) == {"info": {name}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "at"),
+    [("seccomp", "ret_data", 80), ("exit", "rval", 24), ("exit", "is_error", 32)],
+)
+def test_result(stops: Mapping[str, Raw], kind: str, name: str, at: int) -> None:
+    assert differs(stops[kind], "info", at) == {"info": {name}}
+
+
+@pytest.mark.parametrize("kind", ["enter", "seccomp", "exit", "signal"])
+def test_sizes(stops: Mapping[str, Raw], kind: str) -> None:
+    assert differs(stops[kind], "info_size", size=4) == {"info": {"size"}}
+    assert differs(stops[kind], "regset_size", size=4) == {"regset": {"size"}}
+
+
+# A stop of ptrace's own says in its siginfo which it is, and whose.
+def test_siginfo(stops: Mapping[str, Raw]) -> None:
+    assert differs(stops["enter"], "siginfo", 0, 4) == {"siginfo": {"signo"}}
+    assert differs(stops["enter"], "siginfo", 8, 4)["siginfo"] == {"code"}
+    assert differs(stops["enter"], "siginfo", 16, 4) == {"siginfo": {"pid"}}
+    assert differs(stops["signal"], "siginfo", 0, 4) == {"siginfo": {"signo"}}
+    assert not differs(stops["signal"], "siginfo", 16, 4)
+
+
+def test_message(stops: Mapping[str, Raw]) -> None:
+    assert differs(stops["enter"], "message") == {"message": {"value"}}
+    assert differs(stops["seccomp"], "message") == {"info": {"ret_data"}}
+
+
+# A request that fails is no agreement.
+@pytest.mark.parametrize("view", ["regs", "regset", "user", "info", "siginfo", "message"])
+def test_errors(stops: Mapping[str, Raw], view: str) -> None:
+    assert differs(stops["exit"], f"err_{view}", size=4) == {view: {"error"}}
