@@ -136,24 +136,34 @@ static int interrupts(const struct origax_loop *loop)
 	return loop->cause != ORIGAX_SIGNAL && loop->cause != ORIGAX_CALL;
 }
 
-/* One stop: resume, cause, wait, read. */
+/*
+ * Resume the program, and have the kernel stop it. Returns 0 or -errno; it may
+ * be gone (ESRCH), or go meanwhile: the wait that follows tells.
+ */
+static int resume(struct origax_loop *loop)
+{
+	int error;
+
+	if (loop->prove)
+		origax_ask(loop->entry);
+	if (ptrace(PTRACE_CONT, loop->pid, 0, 0) < 0)
+		return errno == ESRCH ? 0 : -errno;
+	error = origax_provoke(loop);
+	if (!error && interrupts(loop) &&
+	    ptrace(PTRACE_INTERRUPT, loop->pid, 0, 0) < 0 && errno != ESRCH)
+		error = -errno;
+	return error;
+}
+
+/* One stop: resume, wait, read. */
 static int stop_once(struct origax_loop *loop, struct origax_stop *stop)
 {
 	int error;
 
 	if (!loop->waiting) {
-		if (loop->prove)
-			origax_ask(loop->entry);
-		if (ptrace(PTRACE_CONT, loop->pid, 0, 0) < 0)
-			return -errno;
-		error = origax_provoke(loop);
+		error = resume(loop);
 		if (error)
 			return error;
-		/* A program that is gone says so to the wait. */
-		if (interrupts(loop) &&
-		    ptrace(PTRACE_INTERRUPT, loop->pid, 0, 0) < 0 &&
-		    errno != ESRCH)
-			return -errno;
 		loop->waiting = 1;
 	}
 	error = origax_take(loop->pid, 0, 0, stop);

@@ -389,6 +389,16 @@ def test_block_device() -> None:
         assert facts.read_interrupts()[str(device.irq)][device.cpu] > 0
 
 
+# A timer whose row never moves, as with noapictimer, or is not shown, is none.
+@pytest.mark.parametrize(("rows", "moves"), [([1, 1, 2], True), ([1] * 9, False), ([], False)])
+def test_local_timer(monkeypatch: pytest.MonkeyPatch, rows: list[int], moves: bool) -> None:
+    readings = iter([{"LOC": (count,)} for count in rows])
+    last = {"LOC": (rows[-1],)} if rows else {}
+    monkeypatch.setattr(facts, "TICK_SECONDS", 0.01)
+    monkeypatch.setattr(facts, "read_interrupts", lambda: next(readings, last))
+    assert facts.local_timer() == moves
+
+
 def change(**keys: object) -> str:
     """One kernel change in TOML, with some keys replaced or, by None, left out."""
     table: dict[str, object] = {

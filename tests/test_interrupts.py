@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Frames: equal ones are counted, another one is seen, and what did not arrive is told."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from conformance._native import ffi, lib
+
+from conformance import expectation
+from conformance.abi import REGISTERS, WORD
+from conformance.cases import Probe, interrupts
+from conformance.cases.interrupts import Tally
+from conformance.errors import HarnessError
+from conformance.expectation import Judgement
+from conformance.facts import Environment, Fact
+from conformance.rendering import render
+from conformance.tracing import frames, program, requests
+from conformance.tracing.frames import Arrivals, Cause, Frames, Kind
+from conformance.tracing.tracee import Options, Seen, Task, Trace
+
+EVENT_STOP = 128 << 16 | signal.SIGTRAP << 8 | 0x7F
+ORIG_AX = REGISTERS.index("orig_ax") * 8
+
+AX = -513
+SPINNER = Probe(site=frames.SITE, regs={"ax": AX})
+BY_SLEEP = Cause(Kind.SLEEP, 100_000)
+
+
+@pytest.fixture
+def trace() -> Iterator[Trace]:
+    with Trace(Options(), tuple(sorted(os.sched_getaffinity(0)))) as made:
+        yield made
+
+
+def stop(**changed: int) -> Any:
+    """A stop of the spinning program by PTRACE_INTERRUPT, every view agreeing; or nearly so."""
+    spin = program.labels()["spin"].start
+    regs = program.own() | {"orig_ax": -1, "ip": spin, "ax": AX, "flags": 0x202} | changed
+    words = {name: word & WORD for name, word in regs.items()}
+    made = ffi.new("struct origax_stop *", {"status": EVENT_STOP, "regset_size": 216})
+    made.regs = made.regset = words
+    for index, name in enumerate(REGISTERS):
+        made.user[index] = words[name]
+    made.info[0] = 0xC000003E << 32  # op and arch of struct ptrace_syscall_info
+    made.info[1], made.info[2] = words["ip"], words["sp"]
+    return made
+
+
+def fake(monkeypatch: pytest.MonkeyPatch, trace: Trace, stops: Sequence[Any]) -> Frames:
+    """Frames that are not traced but given, in a program whose launch is only written down."""
+    left = iter(stops)
+
+    def frame(_loop: object, last: Any, into: Any) -> int:
+        ffi.memmove(into, next(left), ffi.sizeof("struct origax_stop"))
+        return int(last != ffi.NULL and bytes(ffi.buffer(last)) == bytes(ffi.buffer(into)))
+
+    monkeypatch.setattr(frames, "lib", SimpleNamespace(origax_frame=frame))
+    monkeypatch.setattr(trace, "settle", lambda pid, raw: None)
+    trace.own = program.own() | {"ax": AX & WORD}
+    return Frames(Task(trace, 1, "tracee"), BY_SLEEP)
+
+
+@pytest.fixture
+def board() -> None:
+    """A board as the launch of the spinning program writes it."""
+    program._write(program.board(), SPINNER, 0, True)
+
+
+def taken(trace: Trace) -> list[tuple[int, str]]:
+    """The stops of a trace: how often each, and its line."""
+    seen = [event for event in trace.events if isinstance(event, Seen)]
+    return [(event.stop.count, str(render([event])[0])) for event in seen]
+
+
+# Frames that are equal in every byte are one line, and are counted.
+def test_equal_frames(monkeypatch: pytest.MonkeyPatch, trace: Trace, board: None) -> None:
+    with fake(monkeypatch, trace, [stop()] * 7) as loop:
+        for _ in range(7):
+            loop.take()
+    ((count, line),) = taken(trace)
+    assert count == loop.taken == 7
+    assert line == (
+        "stop  event STOP  orig_ax=-1 ax=-513/ERESTARTNOINTR ip=spin cs=33 ss=2b flags=IF "
+        "regs=own views=agree"
+    )
+
+
+# One frame in which a register, or one view of it, leaks is a line of its own.
+@pytest.mark.parametrize("leak", [{"orig_ax": 34}, {"ax": 34}, {"r11": 0}, {"flags": 0x246}])
+def test_one_leak(
+    monkeypatch: pytest.MonkeyPatch, trace: Trace, board: None, leak: dict[str, int]
+) -> None:
+    stops = [*[stop()] * 3, stop(**leak), *[stop()] * 2]
+    with fake(monkeypatch, trace, stops) as loop:
+        for _ in stops:
+            loop.take()
+    assert [count for count, _ in taken(trace)] == [3, 1, 2]
+    lines = [line for _, line in taken(trace)]
+    assert lines[0] == lines[2] != lines[1]
+
+
+# A frame that leaks in one view only is not equal to the others, either.
+def test_leak_in_one_view(monkeypatch: pytest.MonkeyPatch, trace: Trace, board: None) -> None:
+    other = stop()
+    other.user[REGISTERS.index("orig_ax")] = 34
+    with fake(monkeypatch, trace, [stop(), other]) as loop:
+        loop.take()
+        loop.take()
+    assert "views=user.orig_ax:0x22" in taken(trace)[1][1]
+
+
+# The golden calls the leak by its field, and by the invariant that it breaks.
+def test_leak_is_judged(
+    monkeypatch: pytest.MonkeyPatch, trace: Trace, board: None, expected: Path,
+    vocabulary: Mapping[str, Fact], environment: Environment,
+) -> None:  # fmt: skip
+    golden = expectation.load(expected, "interrupts.device", vocabulary)
+    with fake(monkeypatch, trace, [stop(), stop(orig_ax=34)]) as loop:
+        loop.take()
+        loop.take()
+    leaked = render(trace.events)[1]
+    base = golden.variants[0].transcript
+    at = next(i for i, line in enumerate(base) if line.fields.get("ax") == leaked.fields["ax"])
+    judged: Judgement = expectation.judge(
+        golden, environment.facts, (*base[:at], leaked, *base[at + 1 :])
+    )
+    assert judged.verdict == "FAIL"
+    assert [each.change for each in judged.differences] == ["orig_ax: -1 -> 34/pause"]
+    assert judged.broken
+
+
+# A program that the kernel takes to be in a system call is caught at it: the number that is put
+# into orig_ax at one stop is in ax at the next, and ip went back by 2, into the padding.
+def test_live_leak(trace: Trace) -> None:
+    with trace.launch(SPINNER) as task, frames.urgent(), Frames(task, BY_SLEEP) as loop:
+        loop.take()
+        requests.pokeuser(task.pid, ORIG_AX, 34)
+        loop.take()
+    before, after = taken(trace)
+    assert "orig_ax=-1 ax=-513/ERESTARTNOINTR ip=spin " in before[1]
+    assert "orig_ax=-1 ax=34 ip=spin " in after[1]
+
+
+# No frame counts before the program is in its loop: the first stop is none of its launch.
+def test_first_frame(trace: Trace) -> None:
+    hurried = Cause(Kind.SLEEP, 0, prove=False)
+    for _ in range(20):
+        with trace.launch(SPINNER) as task, frames.urgent(), Frames(task, hurried) as loop:
+            loop.take()
+    assert {line for _, line in taken(trace)} == {
+        "stop  event STOP  orig_ax=-1 ax=-513/ERESTARTNOINTR ip=spin cs=33 ss=2b flags=IF "
+        "regs=own views=agree"
+    }
+
+
+# A program that dies in its loop ends the frames, and is told.
+def test_death(trace: Trace) -> None:
+    with trace.launch(SPINNER) as task, Frames(task, BY_SLEEP) as loop:
+        loop.take()
+        os.kill(task.pid, signal.SIGKILL)
+        loop.take()
+        assert loop.ended
+    assert [line for _, line in taken(trace)][-1] == "exit  killed SIGKILL"
+
+
+# Stops without the interrupts they are to be in are an error, and never a pass.
+def test_nothing_arrives(monkeypatch: pytest.MonkeyPatch, trace: Trace) -> None:
+    monkeypatch.setattr(Arrivals, "of", lambda self, row: (1, 0))
+    tally = Tally("LOC", trace.cpu)
+    with pytest.raises(HarnessError) as error:
+        interrupts.catch(trace, SPINNER, BY_SLEEP, tally)
+    assert "only 4 interrupts of row LOC" in error.value.what
+
+
+# A row that /proc/interrupts does not show is an error, too.
+def test_no_such_row() -> None:
+    with pytest.raises(HarnessError):
+        Arrivals(0).of("no such row")
+
+
+# Interrupts are counted on the CPU that is asked about, others apart.
+def test_arrivals(monkeypatch: pytest.MonkeyPatch) -> None:
+    readings = iter([{"36": (1, 10), "LOC": (5, 7)}, {"36": (9, 13), "LOC": (8, 9)}])
+    monkeypatch.setattr(frames, "read_interrupts", lambda: next(readings))
+    assert Arrivals(1).of("36") == (3, 2)
+
+
+# After the loop the tracer is scheduled as it was before.
+def test_urgent_is_undone() -> None:
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    with frames.urgent() as fifo:
+        assert fifo == (os.sched_getscheduler(0) == os.SCHED_FIFO)
+    assert (os.sched_getscheduler(0), os.sched_getparam(0)) == before
+
+
+# The two bytes before the loop are NOPs: a kernel that moves ip back by 2 does not crash it.
+def test_padding() -> None:
+    spin = program.labels()["spin"].start
+    assert bytes(ffi.buffer(ffi.cast("uint8_t *", spin - 2), 2)) == b"\x90\x90"
+    assert lib.ORIGAX_READ == Kind.READ
