@@ -49,7 +49,7 @@ def live(child: Task) -> None:
 
 @case("events.fork", door="syscall64", covers=[58, 59])
 def fork(trace: Trace) -> None:
-    """Follow fork() to its event; then the child from its first stop to its end, then the parent."""
+    """Follow fork() to its event; then the child from its first stop to its end; then go on."""
     probe = Probe(site="fork", regs={"ax": Nr.fork})
     with trace.launch(probe, BIRTHS) as task:
         live(bear(trace, task))
@@ -71,7 +71,7 @@ def vfork(trace: Trace) -> None:
             child = bear(trace, task)
             child.take()
             task.resume(requests.SYSCALL)
-            trace.wait_for(lambda task=task: task.state() == "D")
+            task.until("D")
             child.syscall()
             child.syscall()
             if end == "exec":
@@ -87,7 +87,7 @@ def vfork(trace: Trace) -> None:
 
 @case("events.clone", door="syscall64", covers=[58, 59])
 def clone_(trace: Trace) -> None:
-    """Follow clone() by its flags and exit signal: each is announced as a fork, a vfork or a clone."""
+    """Follow clone() with flags and exit signals of each kind: a fork, a vfork or a clone."""
     kinds = {
         "SIGCHLD": signal.SIGCHLD, "0": 0, "SIGUSR1": signal.SIGUSR1, "VM": CLONE_VM,
         "VFORK+VM": CLONE_VFORK | CLONE_VM, "VFORK+SIGCHLD": CLONE_VFORK | signal.SIGCHLD,
@@ -208,7 +208,8 @@ def exec_silent(trace: Trace) -> None:
 @case("events.exec_failed", door="syscall64", covers=[56])
 def exec_failed(trace: Trace) -> None:
     """Follow execve() of what is not there, of a directory, and of what cannot be."""
-    for name, path in (("missing", "/proc/none"), ("directory", "/"), ("below_a_file", TRUE + "/x")):
+    paths = {"missing": "/proc/none", "directory": "/", "below_a_file": f"{TRUE}/x"}
+    for name, path in paths.items():
         trace.heading(path=name)
         probe = executing(path)
         with trace.launch(probe, EXECS) as task:
@@ -251,7 +252,7 @@ def exec_thread(trace: Trace) -> None:
             task.syscall()
             if leader != "is_stopped":
                 task.resume(requests.SYSCALL)
-                trace.wait_for(lambda task=task: task.state() == "S")
+                task.until("S")
             heir.syscall()
             heir.resume(requests.SYSCALL)
             if leader == "tells_its_exit":

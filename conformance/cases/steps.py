@@ -9,7 +9,6 @@ from dataclasses import replace
 from conformance.abi import Nr
 from conformance.cases import Handler, Probe, case
 from conformance.tracing import program, requests
-from conformance.tracing.snapshot import Stop
 from conformance.tracing.tracee import Task, Trace
 
 DR6 = ("dr6",)
@@ -374,7 +373,7 @@ def debug_order(trace: Trace) -> None:
 
 @case("steps.debug_values", door="none", covers=[105])
 def debug_values(trace: Trace) -> None:
-    """Write what debug registers may not hold, then PTRACE_SYSCALL: what stands in them, and hits."""
+    """Write what debug registers may not hold, then look; and reserved bits of DR7."""
     probe = Probe(site="touch", setup="cells")
     kernel = 0xFFFF_FFFF_8100_0000
     with trace.launch(probe) as task:
@@ -456,7 +455,7 @@ def resume_flag(trace: Trace) -> None:
 
 @case("steps.rounds", door="none", covers=[104, 108])
 def rounds(trace: Trace) -> None:
-    """Hit an instruction breakpoint once a round of a loop: RF lets one instruction pass, not two."""
+    """Hit an instruction breakpoint once a round of a loop, resuming by PTRACE_CONT."""
     probe = Probe(site="rounds", regs={"cx": 3})
     with trace.launch(probe) as task:
         task.poke_debug(dr0=within("rounds", 0), dr7=condition(0, EXECUTE))

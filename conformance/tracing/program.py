@@ -216,6 +216,11 @@ def launch(probe: Probe, cpu: int, traced: bool) -> int:
         raise _unknown("site", probe.site, labels())
     if probe.setup is not None and probe.setup not in setups():
         raise _unknown("setup", probe.setup, setups())
+    if len(probe.text.encode()) >= ffi.sizeof(board().text):
+        raise HarnessError(
+            "a program's text is too long", f"{probe.text[:40]}... ({len(probe.text)} characters)",
+            "install origax under a shorter path",
+        )  # fmt: skip
     pid = _fork(probe, cpu, traced)
     if 0 < pid < SMALL:
         kill_group(pid)

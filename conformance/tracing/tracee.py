@@ -241,12 +241,19 @@ class Task:
         self.until_ready()
         self.trace.wait_for(lambda: self.state() in "SD" and bool(program.board().ready))
 
-    def until_dead(self) -> None:
-        """Wait until the task is a zombie that its parent has heard of.
+    def until(self, letters: str) -> None:
+        """Wait until the task's state is one of those letters.
 
         :raises Missed: it was not before the deadline
         """
-        self.trace.wait_for(lambda: self.state() in "ZX")
+        self.trace.wait_for(lambda: self.state() in letters)
+
+    def until_dead(self) -> None:
+        """Wait until the task is a zombie that its parent has heard of, or gone.
+
+        :raises Missed: it was not before the deadline
+        """
+        self.until("ZX")
 
     def born(self, stop: Stop) -> Task:
         """Take a stop of this task at which ax is the pid of a child that nobody traces."""
