@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +26,7 @@ from conformance.tracing import frames, program, requests
 from conformance.tracing.frames import Arrivals, Cause, Frames, Kind
 from conformance.tracing.tracee import Options, Seen, Task, Trace
 
+PID = 1
 EVENT_STOP = 128 << 16 | signal.SIGTRAP << 8 | 0x7F
 ORIG_AX = REGISTERS.index("orig_ax") * 8
 
@@ -44,7 +46,11 @@ def stop(**changed: int) -> Any:
     spin = program.labels()["spin"].start
     regs = program.own() | {"orig_ax": -1, "ip": spin, "ax": AX, "flags": 0x202} | changed
     words = {name: word & WORD for name, word in regs.items()}
-    made = ffi.new("struct origax_stop *", {"status": EVENT_STOP, "regset_size": 216})
+    made = ffi.new(
+        "struct origax_stop *", {"status": EVENT_STOP, "regset_size": 216, "info_size": 24}
+    )
+    code = signal.SIGTRAP | 128 << 8
+    made.siginfo = struct.pack("=iiiii", signal.SIGTRAP, 0, code, 0, PID).ljust(128, b"\0")
     made.regs = made.regset = words
     for index, name in enumerate(REGISTERS):
         made.user[index] = words[name]
@@ -64,7 +70,7 @@ def fake(monkeypatch: pytest.MonkeyPatch, trace: Trace, stops: Sequence[Any]) ->
     monkeypatch.setattr(frames, "lib", SimpleNamespace(origax_frame=frame))
     monkeypatch.setattr(trace, "settle", lambda pid, raw: None)
     trace.own = program.own() | {"ax": AX & WORD}
-    return Frames(Task(trace, 1, "tracee"), BY_SLEEP)
+    return Frames(Task(trace, PID, "tracee"), BY_SLEEP)
 
 
 @pytest.fixture

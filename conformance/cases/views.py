@@ -17,7 +17,7 @@ from conformance.cases import Handler, Probe, case
 from conformance.tracing import core, program, requests
 from conformance.tracing.memory import MEMORY
 from conformance.tracing.proc import blocked_in
-from conformance.tracing.snapshot import Stop
+from conformance.tracing.snapshot import Reading, Stop
 from conformance.tracing.tracee import Task, Trace
 
 GETPID = Probe(site="syscall", regs={"ax": Nr.getpid})
@@ -805,7 +805,7 @@ def dumped(
         trace.add_read("NT_PRSTATUS", size=str(note.size), signal=name, pid=note.pid)
         wrong = {n: hex(word) for n, word in note.regs.items() if word != last[n]}
         differs = {"core": wrong} if wrong else {}
-        stop = Stop("tracee", pid, "core", 0, note.regs, differs, debug=(0,) * 8)
+        stop = Stop("tracee", pid, "core", 0, Reading(note.regs, differs, debug=(0,) * 8))
         trace.add_stop(stop, again=True)
 
 

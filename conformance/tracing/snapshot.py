@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import signal
 import struct
@@ -56,27 +57,76 @@ class Siginfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
-    """What stopped a task, and its registers; or how it ended.
+class Reading:
+    """What the views of a stop say.
 
     ``regs`` are those of PTRACE_GETREGS as unsigned 64 bits; ``differs`` names, by view, what
-    another view says instead. ``count`` equal stops in a row may be kept as one. ``mask`` are the
-    blocked signals, bit 0 for signal 1, read only where ``shown`` asks for them.
+    another view says instead.
     """
 
-    who: str
-    pid: int
-    kind: str
-    status: int
     regs: Mapping[str, int] = field(default_factory=dict)
     differs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     siginfo: Siginfo | None = None
     message: int = 0
     debug: tuple[int, ...] = ()
     op: str = "NONE"
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """What stopped a task, and its registers; or how it ended.
+
+    ``source`` is what was read, as bytes of struct origax_stop: they are taken apart only when
+    somebody asks, which is after the tracee went on. ``count`` equal stops in a row may be kept as
+    one. ``mask`` are the blocked signals, bit 0 for signal 1, read only where ``shown`` asks for
+    them.
+    """
+
+    who: str
+    pid: int
+    kind: str
+    status: int
+    source: bytes | Reading = Reading()
     count: int = 1
     shown: tuple[str, ...] = ()
     mask: int = 0
+
+    @property
+    def reading(self) -> Reading:
+        """What the views say."""
+        if isinstance(self.source, Reading):
+            return self.source
+        return _reading(self.source, self.pid, self.kind, self.status)
+
+    @property
+    def regs(self) -> Mapping[str, int]:
+        """Registers by PTRACE_GETREGS."""
+        return self.reading.regs
+
+    @property
+    def differs(self) -> Mapping[str, Mapping[str, str]]:
+        """What other views say instead."""
+        return self.reading.differs
+
+    @property
+    def siginfo(self) -> Siginfo | None:
+        """PTRACE_GETSIGINFO; None where the kernel has none."""
+        return self.reading.siginfo
+
+    @property
+    def message(self) -> int:
+        """PTRACE_GETEVENTMSG."""
+        return self.reading.message
+
+    @property
+    def debug(self) -> tuple[int, ...]:
+        """The debug registers 0 to 7, by PTRACE_PEEKUSER."""
+        return self.reading.debug
+
+    @property
+    def op(self) -> str:
+        """The op of PTRACE_GET_SYSCALL_INFO."""
+        return self.reading.op
 
     @property
     def ended(self) -> bool:
@@ -140,12 +190,14 @@ def take(pid: int, request: int = 0, signo: int = 0) -> bytes:
 
 
 _HEAD: Final = struct.Struct("=10i")
+_STATUS: Final = struct.Struct("=i")
+_WORD: Final = struct.Struct("=Q")
 _REGS: Final = struct.Struct("=27Q")
 _USER: Final = struct.Struct("=114Q")
 _INFO: Final = struct.Struct("=IIQQ8Q")
-_REGS_AT, _REGSET_AT, _USER_AT, _INFO_AT, _SIGINFO_AT, _MESSAGE_AT = (
+_STATUS_AT, _REGS_AT, _REGSET_AT, _USER_AT, _INFO_AT, _SIGINFO_AT, _MESSAGE_AT = (
     int(ffi.offsetof("struct origax_stop", name))
-    for name in ("regs", "regset", "user", "info", "siginfo", "message")
+    for name in ("status", "regs", "regset", "user", "info", "siginfo", "message")
 )
 
 
@@ -173,20 +225,27 @@ def second_reader(raw: bytes, pid: int) -> None:
         )
 
 
-def decode(raw: bytes, pid: int, who: str) -> Stop:
-    """Take the bytes of one stop apart, and compare its views."""
-    _, status, *errors_and_sizes = _HEAD.unpack_from(raw)
+def decode(raw: bytes, pid: int, who: str, shown: tuple[str, ...] = (), mask: int = 0) -> Stop:
+    """Tell what kind of stop, or end, the bytes of struct origax_stop are."""
+    (status,) = _STATUS.unpack_from(raw, _STATUS_AT)
     if os.WIFEXITED(status):
         return Stop(who, pid, f"exited {os.WEXITSTATUS(status)}", status)
     if os.WIFSIGNALED(status):
         return Stop(who, pid, f"killed {signal_name(os.WTERMSIG(status))}", status)
+    (message,) = _WORD.unpack_from(raw, _MESSAGE_AT)
+    kind = _kind(status, raw[_INFO_AT], message)
+    return Stop(who, pid, kind, status, raw, 1, shown, mask)
+
+
+@functools.lru_cache(maxsize=4)
+def _reading(raw: bytes, pid: int, kind: str, status: int) -> Reading:
+    """Take the bytes of one stop apart, and compare its views."""
+    _, _, *errors_and_sizes = _HEAD.unpack_from(raw)
     errors = dict(zip(_ERRORS, errors_and_sizes, strict=False))
     regs = _REGS.unpack_from(raw, _REGS_AT)
     named = dict(zip(REGISTERS, regs, strict=True))
-    (message,) = struct.unpack_from("=Q", raw, _MESSAGE_AT)
+    (message,) = _WORD.unpack_from(raw, _MESSAGE_AT)
     info = _INFO.unpack_from(raw, _INFO_AT)
-    op = info[0] & 0xFF
-    kind = _kind(status, op, message)
     user = _USER.unpack_from(raw, _USER_AT)
     regset_size, info_size = errors_and_sizes[6:8]
     siginfo = None if errors["siginfo"] else Siginfo.parse(raw[_SIGINFO_AT:_MESSAGE_AT])
@@ -203,9 +262,10 @@ def decode(raw: bytes, pid: int, who: str) -> Stop:
     for view, code in errors.items():
         if code and not (view == "siginfo" and code == errno.EINVAL):
             differs[view] = {"error": error_name(code) or str(code)}
-    return Stop(
-        who, pid, kind, status, named, {k: v for k, v in differs.items() if v},
-        siginfo, message, user[DEBUG_REGISTERS:], OPS.get(op, str(op)),
+    op = info[0] & 0xFF
+    return Reading(
+        named, {view: values for view, values in differs.items() if values}, siginfo, message,
+        user[DEBUG_REGISTERS:], OPS.get(op, str(op)),
     )  # fmt: skip
 
 

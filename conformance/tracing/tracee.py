@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import os
 import signal
 import struct
@@ -110,16 +111,16 @@ class Task:
         :param show: further fields of the stop to put into the transcript: ``dr6``, ``dr7``, ...,
             or ``mask``, the signals that the task blocks
         """
-        stop = self.look(request, signo)
+        stop = self.look(request, signo, show)
         if "mask" in show and not stop.ended:
             stop = replace(stop, mask=requests.getsigmask(self.pid))
-        self.trace.add_stop(replace(stop, shown=show))
+        self.trace.add_stop(stop)
         return stop
 
-    def look(self, request: int = 0, signo: int = 0) -> Stop:
+    def look(self, request: int = 0, signo: int = 0, show: tuple[str, ...] = ()) -> Stop:
         """Like :meth:`take`, but leave the stop out of the transcript."""
         raw = snapshot.take(self.pid, request, signo)
-        stop = snapshot.decode(raw, self.pid, self.who)
+        stop = snapshot.decode(raw, self.pid, self.who, show)
         self.status = stop.status
         if stop.ended:
             self.trace.bury(self.pid)
@@ -476,12 +477,14 @@ class Trace:
                 ended = snapshot.decode(snapshot.take(pid), pid, "").ended
 
     def __enter__(self) -> Trace:
+        gc.disable()  # nothing but the case comes between two stops
         self._affinity = os.sched_getaffinity(0)
         os.sched_setaffinity(0, {self.cpu})
         lib.origax_deadline(int(self.options.timeout * 1000))
         return self
 
     def __exit__(self, *_: object) -> None:
+        gc.enable()
         lib.origax_deadline(CLEANUP)
         try:
             self._end()

@@ -12,6 +12,11 @@
 SITE("syscall", "syscall");
 
 /*
+ * getpid() for ever, for bench/: a stop at each entry and each exit.
+ */
+SITE("to_call_for_ever", "76: movl $39, %eax\nsyscall\njmp 76b\n");
+
+/*
  * A loop of one instruction, which enters the kernel only when it is
  * interrupted. It jumps through memory, so that the tracer can have the
  * program go once more through the way in, which says on the board that the

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The yardstick: a tracer that does per stop what origax does, and nothing
+ * else, linked with the same cprobes/snapshot.c.
+ *
+ *   tracer stops N CPU         N stops of a getpid() loop by PTRACE_SYSCALL
+ *   tracer device N CPU FILE   N frames of the interrupt of FILE's disk
+ *
+ * Both print nanoseconds per stop. And the probe alone, for other tracers:
+ *
+ *   tracer probe N             N calls of getpid()
+ */
+#include "probe.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#define BLOCK 4096
+#define WARM 100
+
+static void die(const char *what)
+{
+	perror(what);
+	exit(1);
+}
+
+static double now(void)
+{
+	struct timespec at;
+
+	clock_gettime(CLOCK_MONOTONIC, &at);
+	return at.tv_sec * 1e9 + at.tv_nsec;
+}
+
+static void probe(long n)
+{
+	while (n--)
+		sys(SYS_getpid, 0, 0, 0, 0);
+}
+
+/* Fork a program that stops itself, and seize it; it dies with us. */
+static int launch(int spins)
+{
+	int status, pid = fork();
+
+	if (pid < 0)
+		die("fork");
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		raise(SIGSTOP);
+		if (spins)
+			__asm__ volatile("1: jmp 1b");
+		for (;;)
+			probe(1000);
+	}
+	if (waitpid(pid, &status, WUNTRACED) != pid)
+		die("waitpid");
+	if (ptrace(PTRACE_SEIZE, pid, 0,
+		   PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL))
+		die("PTRACE_SEIZE");
+	kill(pid, SIGCONT);
+	/* The group-stop, and then SIGCONT's delivery. */
+	while (waitpid(pid, &status, __WALL) == pid &&
+	       WSTOPSIG(status) != SIGCONT)
+		ptrace(PTRACE_CONT, pid, 0, 0);
+	return pid;
+}
+
+static void take(int pid, long request)
+{
+	struct origax_stop stop;
+	int error = origax_take(pid, request, 0, &stop);
+
+	if (error || !WIFSTOPPED(stop.status)) {
+		fprintf(stderr, "tracer: no stop (%d)\n", error);
+		exit(1);
+	}
+}
+
+static double stops(long n)
+{
+	int pid = launch(0);
+	double begun = 0;
+	long i;
+
+	for (i = -WARM; i < n; i++) {
+		if (!i)
+			begun = now();
+		take(pid, PTRACE_SYSCALL);
+	}
+	return (now() - begun) / n;
+}
+
+static double device(long n, const char *path)
+{
+	static uint8_t block[BLOCK] __attribute__((aligned(BLOCK)));
+	struct sched_param fifo = { .sched_priority = 1 };
+	int fd = open(path, O_RDONLY | O_DIRECT);
+	int pid = launch(1);
+	double begun = 0;
+	long i;
+
+	if (fd < 0)
+		die(path);
+	sched_setscheduler(0, SCHED_FIFO, &fifo);
+	for (i = -WARM; i < n; i++) {
+		if (!i)
+			begun = now();
+		if (ptrace(PTRACE_CONT, pid, 0, 0))
+			die("PTRACE_CONT");
+		if (pread(fd, block, sizeof(block), 0) != sizeof(block))
+			die(path);
+		if (ptrace(PTRACE_INTERRUPT, pid, 0, 0))
+			die("PTRACE_INTERRUPT");
+		take(pid, 0);
+	}
+	return (now() - begun) / n;
+}
+
+int main(int argc, char **argv)
+{
+	const char *what = argc > 2 ? argv[1] : "";
+	long n = argc > 2 ? atol(argv[2]) : 0;
+	cpu_set_t cpu;
+
+	if (!strcmp(what, "probe")) {
+		probe(n);
+		return 0;
+	}
+	if (argc < 4) {
+		fprintf(stderr, "usage: see the head of tracer.c\n");
+		return 2;
+	}
+	CPU_ZERO(&cpu);
+	CPU_SET(atoi(argv[3]), &cpu);
+	if (sched_setaffinity(0, sizeof(cpu), &cpu))
+		die("sched_setaffinity");
+	if (!strcmp(what, "stops"))
+		printf("%.1f\n", stops(n));
+	else if (!strcmp(what, "device") && argc > 4)
+		printf("%.1f\n", device(n, argv[4]));
+	return 0;
+}
