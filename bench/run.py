@@ -102,18 +102,27 @@ def _frames(task: Task, fd: int) -> float:
         return timed(loop.take, FRAMES)
 
 
-def strace(tracer: Path) -> float | None:
-    """Run the probe under strace -f; microseconds per stop, or nothing without strace."""
+def strace(tracer: Path, rounds: int) -> float | None:
+    """Run the probe under strace -f, on one CPU; microseconds per stop, or nothing without it."""
     program = shutil.which("strace")
     if not program:
         return None
     command = [program, "-f", "-o", "/dev/null", str(tracer), "probe"]
-    spent = []
-    for calls in (1, CALLS + 1):
-        begun = time.perf_counter()
-        subprocess.run([*command, str(calls)], check=True)
-        spent.append(time.perf_counter() - begun)
-    return (spent[1] - spent[0]) * 1e6 / (2 * CALLS)
+    affinity = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(affinity)})
+    try:
+        costs = [
+            _seconds([*command, str(CALLS)]) - _seconds([*command, "1"]) for _ in range(rounds)
+        ]
+    finally:
+        os.sched_setaffinity(0, affinity)
+    return statistics.median(costs) * 1e6 / (2 * CALLS)
+
+
+def _seconds(command: Sequence[str]) -> float:
+    begun = time.perf_counter()
+    subprocess.run(command, check=True)
+    return time.perf_counter() - begun
 
 
 def measure(tracer: Path, rounds: int) -> list[Row]:
@@ -142,7 +151,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         tracer = compile_tracer(Path(directory))
         rows = measure(tracer, rounds)
-        beside = strace(tracer)
+        beside = strace(tracer, rounds)
     print(f"microseconds per stop, median of {rounds} rounds")
     print(f"{'':18}{'C':>8}{'origax':>8}{'ratio':>8}{'at most':>9}")
     for row in rows:
