@@ -123,15 +123,21 @@ def started(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path, str]]
     """`origax run` as a user starts it, with its record's path and a marker of its processes."""
     path = tmp_path / "record.json"
     marker = f"ORIGAX_TEST={os.urandom(8).hex()}"
-    command = [sys.executable, "-m", "conformance", "run", "--repeat", "50", "--record", str(path)]
+    command = [sys.executable, "-P", "-m", "conformance", "run", "--repeat", "50"]
+    command += ["--record", str(path)]
     name, _, word = marker.partition("=")
+    path_of_modules = os.pathsep.join(filter(None, sys.path))
     process = subprocess.Popen(
-        command, env=os.environ | {name: word}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True,
+        command, env=os.environ | {name: word, "PYTHONPATH": path_of_modules},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
+    while process.poll() is None and len(descendants(marker)) < 2:
+        time.sleep(0.01)  # until it has a worker
     yield process, path, marker
     process.kill()
-    process.communicate()
+    process.wait()
+    if process.stdout:
+        process.stdout.close()
 
 
 def until_gone(marker: str) -> list[str]:
@@ -142,11 +148,12 @@ def until_gone(marker: str) -> list[str]:
     return descendants(marker)
 
 
-# Killed at any moment, the runner leaves no process behind.
-@pytest.mark.parametrize("moment", [0.05, 0.3, 0.5, 0.9])
+# Killed at any moment of its worker's life, the runner leaves no process behind.
+@pytest.mark.parametrize("moment", [0.0, 0.05, 0.3, 0.7])
 def test_killed(moment: float, started: tuple[subprocess.Popen[str], Path, str]) -> None:
     process, _, marker = started
     time.sleep(moment)
+    assert process.poll() is None, process.communicate()
     process.kill()
     process.wait()
     assert until_gone(marker) == []
@@ -158,7 +165,7 @@ def test_interrupted(
     signo: signal.Signals, started: tuple[subprocess.Popen[str], Path, str]
 ) -> None:
     process, path, marker = started
-    time.sleep(1.0)
+    time.sleep(0.5)
     process.send_signal(signo)
     out, _ = process.communicate(timeout=10)
     assert process.returncode == 128 + signo, out
