@@ -583,19 +583,29 @@ def _syscall(name: str, *arguments: Any) -> int:
 
 
 def tracing_allowed() -> bool:
-    """Try PTRACE_SEIZE, with PTRACE_O_EXITKILL, on a child that is killed at once."""
+    """Try PTRACE_SEIZE, with PTRACE_O_EXITKILL, on a child that waits for us, and is then killed.
+
+    Its standard input is a pipe of ours: it ends when we do, seized or not.
+    """
     import ctypes
 
     seize, exitkill = 0x4206, 1 << 20
+    program = [sys.executable, "-I", "-S", "-c", "import sys; sys.stdin.read()"]
+    read_end, write_end = os.pipe()
     try:
-        pid = os.posix_spawn("/proc/self/exe", [sys.executable, "-I", "-S", "-c", ""], os.environ)
+        actions = [(os.POSIX_SPAWN_DUP2, read_end, 0)]
+        pid = os.posix_spawn("/proc/self/exe", program, os.environ, file_actions=actions)
     except OSError:
+        os.close(write_end)
         return False
+    finally:
+        os.close(read_end)
     ptrace = _libc().ptrace
     ptrace.restype = ctypes.c_long
     try:
         return bool(ptrace(seize, pid, None, ctypes.c_void_p(exitkill)) == 0)
     finally:
+        os.close(write_end)
         _kill(pid)
 
 
