@@ -32,7 +32,18 @@ BASES: Final = ("kernel-source", "manual", "observed")
 """What a variant may rest on."""
 
 WEAK: Final = "*"
-"""The value of a field that may differ."""
+"""The value of a field that may be anything."""
+
+
+def is_weak(text: str | None) -> bool:
+    """Whether a golden's value lets a field differ: ``*``, or alternatives as in ``BS|0``."""
+    return text == WEAK or is_choice(text)
+
+
+def is_choice(text: str | None) -> bool:
+    """Whether a golden's value is a choice of alternatives."""
+    return text is not None and "|" in text
+
 
 SCOPES: Final = (*HEADS, "syscall-enter", "syscall-exit", "signal", "event", "group")
 """The lines that an invariant may speak of: those with this head, or stops of this kind."""
@@ -295,7 +306,7 @@ class _Invariant:
 
     def holds(self, line: Line) -> bool:
         """Judge one line. A weak field may be anything; types that clash are a breach."""
-        if any(line.fields.get(name) == WEAK for name in self.names()):
+        if any(is_weak(line.fields.get(name)) for name in self.names()):
             return True
         texts = {name: value(text) for name, text in line.fields.items()} | {"kind": line.kind}
         try:
@@ -564,7 +575,7 @@ def _reasons(expectation: Expectation, variant: Variant) -> dict[str, str]:
         on = f"{expectation.path}, variant {variant.name!r}, line {number}: {line}"
         if WEAK in line.words:
             raise UsageError("a word cannot be weak", on, "write the kind of the line")
-        for name in (name for name, text in line.fields.items() if text == WEAK):
+        for name in (name for name, text in line.fields.items() if is_weak(text)):
             keys = [key for key in (f"{line.head}.{name}", name) if key in expectation.weak]
             if not keys:
                 do = f'say under [weak] why it may differ: {name} = "..."'
@@ -724,7 +735,9 @@ def _likeness(golden: Line, seen: Line) -> float:
 
 
 def _fits(golden: str | None, seen: str | None) -> bool:
-    return golden == seen or (golden == WEAK and seen is not None)
+    if golden is None or seen is None or not is_weak(golden):
+        return golden == seen
+    return golden == WEAK or seen in golden.split("|")
 
 
 def align(golden: Transcript, seen: Transcript) -> tuple[Difference, ...]:
@@ -787,7 +800,8 @@ def _judge_golden(
     expectation: Expectation, facts: Mapping[str, Value], transcript: Transcript
 ) -> Judgement:
     variant = expectation.choose(facts)
-    breaches = broken(expectation.invariants, transcript)
+    told = weakened(variant.transcript, transcript, is_choice) if variant else transcript
+    breaches = broken(expectation.invariants, told)
     differences = align(variant.transcript, transcript) if variant else ()
     reasons = [difference.change for difference in differences] + [
         f"broken invariant {breach}" for breach in breaches
@@ -803,6 +817,30 @@ def _judge_golden(
     return Judgement("PASS", name, (), (), "", weak)
 
 
+def weakened(
+    golden: Transcript, seen: Transcript, weak: Callable[[str | None], bool] = is_weak
+) -> Transcript:
+    """Give what was seen, with the golden's weak values where they fit.
+
+    A choice that the golden gives excuses from the invariants; ``*`` does not.
+    """
+    return tuple(
+        replace(other, fields=other.fields | _weak_fields(one, other, weak)) if one else other
+        for one, other in pair(golden, seen)
+        if other
+    )
+
+
+def _weak_fields(
+    golden: Line, seen: Line, weak: Callable[[str | None], bool]
+) -> dict[str, str]:
+    return {
+        name: text
+        for name, text in golden.fields.items()
+        if weak(text) and _fits(text, seen.fields.get(name))
+    }
+
+
 def _weak(lines: Sequence[Line]) -> int:
     """Count the weak fields."""
-    return sum(text == WEAK for line in lines for text in line.fields.values())
+    return sum(is_weak(text) for line in lines for text in line.fields.values())

@@ -29,7 +29,7 @@ from conformance.expectation import (
     Transcript,
     Variant,
     check_condition,
-    pair,
+    weakened,
 )
 from conformance.record import ERROR, KNOWN, MISS, PASS, UNSTABLE, CaseRecord, Record
 from conformance.reports import parsed, plural, printable
@@ -252,22 +252,8 @@ def _change(
         return Change(before, None, seen, what, (sighting,))
     golden = variant.transcript
     said = tuple(_say(golden, difference) for difference in differences)
-    return Change(before, variant, _keep_weak(golden, seen), said, (sighting,))
+    return Change(before, variant, weakened(golden, seen), said, (sighting,))
 
-
-def _keep_weak(golden: Transcript, seen: Transcript) -> Transcript:
-    """Give a transcript with the golden's weak fields weak."""
-    return tuple(
-        replace(
-            line,
-            fields={
-                name: WEAK if old and old.fields.get(name) == WEAK else text
-                for name, text in line.fields.items()
-            },
-        )
-        for old, line in pair(golden, seen)
-        if line
-    )
 
 
 def _say(golden: Transcript, difference: Difference) -> str:

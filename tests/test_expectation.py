@@ -169,6 +169,18 @@ def test_a_change_tells_all_fields() -> None:
     assert difference.change == "kind: a -> b, y: 2 -> 5, z: 3 -> none"
 
 
+# Alternatives are weak too: they need a reason, are counted, and nothing but them passes.
+def test_alternatives(tmp_path: Path) -> None:
+    text = FILE.replace("ax=$pid", "ax=$pid|7") + '\n[weak]\n"stop.ax" = "it may be 7"\n'
+    wanted = load(tmp_path, text)
+    golden = wanted.variants[0].transcript
+    at = next(i for i, line in enumerate(golden) if line.fields.get("ax") == "$pid|7")
+    for value, verdict in (("$pid", "PASS"), ("7", "PASS"), ("8", "FAIL"), ("$pid|7", "FAIL")):
+        seen = replace(golden[at], fields={**golden[at].fields, "ax": value})
+        judgement = judge(wanted, FACTS, (*golden[:at], seen, *golden[at + 1 :]))
+        assert (judgement.verdict, judgement.weak) == (verdict, 1)
+
+
 # A weak field takes any value, but must be there; it is counted and keeps its reason.
 def test_a_weak_field_takes_any_value(tmp_path: Path) -> None:
     text = FILE.replace("ax=$pid", "ax=*") + '\n[weak]\n"stop.ax" = "it is a pid"\n'

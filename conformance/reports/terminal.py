@@ -127,7 +127,8 @@ def _closing(record: Record, paint: Paint) -> list[str]:
     weak = [case.weak for case in record.cases if case.weak]
     if weak:
         fields = plural(sum(weak), "weak field")
-        lines.append(f"{fields} in {plural(len(weak), 'case')}: any value passes there")
+        where = plural(len(weak), "case")
+        lines.append(f"{fields} in {where}: they may differ, as their goldens say")
     if record.interrupted:
         lines.append(paint("interrupted: not every case had its turn", YELLOW))
     verdicts = record.verdicts
