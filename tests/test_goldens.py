@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The golden files themselves: complete, keeping their own promises, and able to fail."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +12,11 @@ from conformance import expectation
 from conformance.cases import Case, all_cases
 from conformance.expectation import Expectation, Transcript, Variant
 from conformance.facts import Environment, Fact
+from conformance.tracing import program
 from conformance.transcript import Line
 
 ROWS = range(1, 145)
+PID_MAX_LIMIT = 1 << 22
 CASES = [pytest.param(case, id=case.id) for case in all_cases()]
 
 
@@ -44,6 +47,15 @@ def test_control(case: Case, golden: Expectation) -> None:
 def test_invariants(case: Case, golden: Expectation) -> None:
     for variant in golden.variants:
         assert expectation.broken(golden.invariants, variant.transcript) == ()
+
+
+# Every number of a golden that could be a pid is one that no program gets for its pid.
+@pytest.mark.parametrize("case", CASES)
+def test_no_number_is_a_pid(case: Case, golden: Expectation) -> None:
+    text = " ".join(str(line) for variant in golden.variants for line in variant.transcript)
+    for found in re.findall(r"(?<![\w.+-])(0x[0-9a-f]+|\d+)(?![\w/])", text):
+        number = int(found, 0)
+        assert number >= PID_MAX_LIMIT or program.looks_like_a_number(number) or not number
 
 
 # No expectation file is without a case.
