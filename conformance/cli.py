@@ -26,6 +26,10 @@ With --bisect everything but 0 and 1 is 125, as `git bisect run` wants it.
 """
 
 
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM: ends a run as ^C does."""
+
+
 def run(args: argparse.Namespace) -> int:
     """Trace cases on this kernel, and judge every stop."""
     from conformance import expectation, facts, record, runner
@@ -37,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     def terminate(*_: object) -> NoReturn:
         nonlocal stopped
         stopped = 143
-        raise KeyboardInterrupt
+        raise _Terminated
 
     signal.signal(signal.SIGTERM, terminate)
     if args.record:
@@ -290,8 +294,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"origax: {_unbuilt(error.name)}", file=sys.stderr)
         code = HarnessError.exit_code
-    except KeyboardInterrupt:
-        code = 130
+    except KeyboardInterrupt as stop:
+        code = 143 if isinstance(stop, _Terminated) else 130
     except BrokenPipeError:
         # The reader of our output left; nothing more to say, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -40,6 +40,12 @@ def descendants(marker: str) -> list[str]:
     return found
 
 
+def working(marker: str) -> bool:
+    """Whether a marked process is a worker."""
+    commands = [Path("/proc", line.split()[0], "cmdline") for line in descendants(marker)]
+    return any(b"conformance.worker" in path.read_bytes() for path in commands if path.exists())
+
+
 def run(
     names: list[str], environment: Environment, monkeypatch: pytest.MonkeyPatch, repeat: int = 1
 ) -> list[CaseRecord]:
@@ -131,8 +137,8 @@ def started(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path, str]]
         command, env=os.environ | {name: word, "PYTHONPATH": path_of_modules},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
-    while process.poll() is None and len(descendants(marker)) < 2:
-        time.sleep(0.01)  # until it has a worker
+    while process.poll() is None and not working(marker):
+        time.sleep(0.01)
     yield process, path, marker
     process.kill()
     process.wait()
