@@ -100,6 +100,7 @@ struct origax_loop {
 	uint32_t prove;			/* each frame, not only the first */
 	uint64_t entry;			/* address of the site to_spin */
 	uint64_t nanoseconds;		/* SLEEP, BUSY */
+	uint64_t longer;		/* by so much, where that was short */
 	uint32_t waiting;		/* resumed, and not stopped since */
 	uint32_t unproven;		/* stops passed over, so far */
 };

@@ -103,8 +103,8 @@ static void call(void)
  */
 int origax_provoke(struct origax_loop *loop)
 {
-	struct timespec span = { loop->nanoseconds / 1000000000,
-				 loop->nanoseconds % 1000000000 };
+	uint64_t wanted = loop->nanoseconds + loop->longer;
+	struct timespec span = { wanted / 1000000000, wanted % 1000000000 };
 	uint64_t end;
 
 	switch (loop->cause) {
@@ -120,7 +120,7 @@ int origax_provoke(struct origax_loop *loop)
 				return -ETIME;
 		return 0;
 	case ORIGAX_BUSY:
-		end = now() + loop->nanoseconds;
+		end = now() + wanted;
 		while (now() < end)
 			if (origax_expired())
 				return -ETIME;
@@ -195,10 +195,12 @@ int origax_frame(struct origax_loop *loop, const struct origax_stop *last,
 		if (spins() || !WIFSTOPPED(stop->status))
 			break;
 		/* Slow machines need longer to get back into the loop. */
-		if (loop->nanoseconds < LONGEST)
-			loop->nanoseconds = loop->nanoseconds * 2 + 1000;
+		loop->longer = loop->longer * 2 + loop->nanoseconds + 1000;
+		if (loop->longer > LONGEST)
+			loop->longer = LONGEST;
 		loop->unproven++;
 	}
+	loop->longer /= 2;
 	return last && !memcmp(last, stop, sizeof(*stop));
 }
 
