@@ -103,7 +103,8 @@ def our_frames(device: Device) -> float:
 
 
 def _frames(task: Task, fd: int) -> float:
-    with frames.urgent(), Frames(task, Cause(Kind.READ, fd=fd)) as loop:
+    cause = Cause(Kind.READ, fd=fd)
+    with frames.urgent(cause), Frames(task, cause) as loop:
         return timed(loop.take, FRAMES)
 
 

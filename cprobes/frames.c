@@ -137,18 +137,26 @@ static int interrupts(const struct origax_loop *loop)
 }
 
 /*
- * Resume the program, and have the kernel stop it. Returns 0 or -errno; it may
- * be gone (ESRCH), or go meanwhile: the wait that follows tells.
+ * Resume the program, and wait for what is to come before its stop. Returns 0
+ * or -errno. It may be gone (ESRCH), or go meanwhile: the wait for it tells.
  */
+int origax_go(struct origax_loop *loop)
+{
+	if (!loop->running) {
+		if (loop->prove)
+			origax_ask(loop->entry);
+		if (ptrace(PTRACE_CONT, loop->pid, 0, 0) < 0)
+			return errno == ESRCH ? 0 : -errno;
+		loop->running = 1;
+	}
+	return origax_provoke(loop);
+}
+
+/* The same, and have the kernel stop the program. */
 static int resume(struct origax_loop *loop)
 {
-	int error;
+	int error = origax_go(loop);
 
-	if (loop->prove)
-		origax_ask(loop->entry);
-	if (ptrace(PTRACE_CONT, loop->pid, 0, 0) < 0)
-		return errno == ESRCH ? 0 : -errno;
-	error = origax_provoke(loop);
 	if (!error && interrupts(loop) &&
 	    ptrace(PTRACE_INTERRUPT, loop->pid, 0, 0) < 0 && errno != ESRCH)
 		error = -errno;
@@ -164,6 +172,7 @@ static int stop_once(struct origax_loop *loop, struct origax_stop *stop)
 		error = resume(loop);
 		if (error)
 			return error;
+		loop->running = 0;
 		loop->waiting = 1;
 	}
 	error = origax_take(loop->pid, 0, 0, stop);
