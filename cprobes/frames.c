@@ -30,7 +30,7 @@
 #define BLOCK 4096
 #define LONGEST 10000000UL	/* nanoseconds to SLEEP or be BUSY */
 #define PATIENCE 1000		/* unproven stops in a row; then it is shown */
-#define GLANCE 256		/* looks at a program for one answer */
+#define GLANCE 1000		/* looks at a program for one answer */
 #define SLICE 100000UL		/* nanoseconds: the least that a kernel takes */
 
 #ifndef PTRACE_INTERRUPT
@@ -105,6 +105,7 @@ int origax_provoke(struct origax_loop *loop)
 {
 	uint64_t wanted = loop->nanoseconds + loop->longer;
 	struct timespec span = { wanted / 1000000000, wanted % 1000000000 };
+	struct timespec brief = { 0, 50000 };
 	uint64_t end;
 
 	switch (loop->cause) {
@@ -115,9 +116,12 @@ int origax_provoke(struct origax_loop *loop)
 		return 0;
 	case ORIGAX_WATCH:
 		/* Not long ago, but now: it may have lost its CPU since. */
-		while (!origax_spins_now(loop->entry))
+		while (!origax_spins_now(loop->entry)) {
 			if (origax_expired())
 				return -ETIME;
+			/* Who slept is heard sooner than who computed. */
+			nanosleep(&brief, NULL);
+		}
 		return 0;
 	case ORIGAX_BUSY:
 		end = now() + wanted;

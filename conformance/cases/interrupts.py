@@ -26,7 +26,7 @@ VALUES = (0x1234, -512, -513, -514, -516)
 """What ax holds: no error, and each code that a kernel acts on if it sees a system call."""
 
 GROUP = "interrupts"
-ROUNDS = 4
+ROUNDS = 10
 """Times that frames are taken for the interrupts that are missing."""
 SIGNALS = 2
 """Signals that a control gets; with the last one it is over."""
