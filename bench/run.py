@@ -32,6 +32,8 @@ from conformance.tracing.tracee import Options, Task, Trace  # noqa: E402
 STOPS = 4000
 FRAMES = 1000
 WARM = 100
+BATCH = 50
+"""Steps that are timed together: what other processes take meanwhile is in few batches."""
 CALLS = 10000
 """System calls of the probe under strace: each is two stops."""
 STOP_BOUND = 1.3
@@ -70,13 +72,16 @@ def bare(command: Sequence[str | Path]) -> float:
 
 
 def timed(step: Callable[[], object], number: int) -> float:
-    """Take steps, some first to warm up; microseconds per step."""
+    """Take steps, some first to warm up; microseconds per step, by the median batch."""
     for _ in range(WARM):
         step()
-    begun = time.perf_counter()
-    for _ in range(number):
-        step()
-    return (time.perf_counter() - begun) * 1e6 / number
+    spent = []
+    for _ in range(number // BATCH):
+        begun = time.perf_counter()
+        for _ in range(BATCH):
+            step()
+        spent.append((time.perf_counter() - begun) * 1e6 / BATCH)
+    return statistics.median(spent)
 
 
 def our_stops(cpu: int) -> float:
@@ -98,7 +103,8 @@ def our_frames(device: Device) -> float:
 
 
 def _frames(task: Task, fd: int) -> float:
-    with frames.urgent(), Frames(task, Cause(Kind.READ, fd=fd)) as loop:
+    cause = Cause(Kind.READ, fd=fd)
+    with frames.urgent(cause), Frames(task, cause) as loop:
         return timed(loop.take, FRAMES)
 
 

@@ -100,7 +100,9 @@ struct origax_loop {
 	uint32_t prove;			/* each frame, not only the first */
 	uint64_t entry;			/* address of the site to_spin */
 	uint64_t nanoseconds;		/* SLEEP, BUSY */
-	uint32_t waiting;		/* resumed, and not stopped since */
+	uint64_t longer;		/* by so much, where that was short */
+	uint32_t running;		/* resumed, and not to stop yet */
+	uint32_t waiting;		/* is to stop, and did not yet */
 	uint32_t unproven;		/* stops passed over, so far */
 };
 
@@ -115,6 +117,7 @@ int origax_read(int pid, int status, struct origax_stop *stop);
 int origax_deadline(uint32_t milliseconds);
 void origax_ask(uint64_t entry);
 int origax_provoke(struct origax_loop *loop);
+int origax_go(struct origax_loop *loop);
 int origax_frame(struct origax_loop *loop, const struct origax_stop *last,
 		 struct origax_stop *stop);
 int origax_urgent(void);

@@ -30,7 +30,7 @@
 #define BLOCK 4096
 #define LONGEST 10000000UL	/* nanoseconds to SLEEP or be BUSY */
 #define PATIENCE 1000		/* unproven stops in a row; then it is shown */
-#define GLANCE 256		/* looks at a program for one answer */
+#define GLANCE 1000		/* looks at a program for one answer */
 #define SLICE 100000UL		/* nanoseconds: the least that a kernel takes */
 
 #ifndef PTRACE_INTERRUPT
@@ -103,8 +103,9 @@ static void call(void)
  */
 int origax_provoke(struct origax_loop *loop)
 {
-	struct timespec span = { loop->nanoseconds / 1000000000,
-				 loop->nanoseconds % 1000000000 };
+	uint64_t wanted = loop->nanoseconds + loop->longer;
+	struct timespec span = { wanted / 1000000000, wanted % 1000000000 };
+	struct timespec brief = { 0, 50000 };
 	uint64_t end;
 
 	switch (loop->cause) {
@@ -115,12 +116,15 @@ int origax_provoke(struct origax_loop *loop)
 		return 0;
 	case ORIGAX_WATCH:
 		/* Not long ago, but now: it may have lost its CPU since. */
-		while (!origax_spins_now(loop->entry))
+		while (!origax_spins_now(loop->entry)) {
 			if (origax_expired())
 				return -ETIME;
+			/* Who slept is heard sooner than who computed. */
+			nanosleep(&brief, NULL);
+		}
 		return 0;
 	case ORIGAX_BUSY:
-		end = now() + loop->nanoseconds;
+		end = now() + wanted;
 		while (now() < end)
 			if (origax_expired())
 				return -ETIME;
@@ -137,18 +141,26 @@ static int interrupts(const struct origax_loop *loop)
 }
 
 /*
- * Resume the program, and have the kernel stop it. Returns 0 or -errno; it may
- * be gone (ESRCH), or go meanwhile: the wait that follows tells.
+ * Resume the program, and wait for what is to come before its stop. Returns 0
+ * or -errno. It may be gone (ESRCH), or go meanwhile: the wait for it tells.
  */
+int origax_go(struct origax_loop *loop)
+{
+	if (!loop->running) {
+		if (loop->prove)
+			origax_ask(loop->entry);
+		if (ptrace(PTRACE_CONT, loop->pid, 0, 0) < 0)
+			return errno == ESRCH ? 0 : -errno;
+		loop->running = 1;
+	}
+	return origax_provoke(loop);
+}
+
+/* The same, and have the kernel stop the program. */
 static int resume(struct origax_loop *loop)
 {
-	int error;
+	int error = origax_go(loop);
 
-	if (loop->prove)
-		origax_ask(loop->entry);
-	if (ptrace(PTRACE_CONT, loop->pid, 0, 0) < 0)
-		return errno == ESRCH ? 0 : -errno;
-	error = origax_provoke(loop);
 	if (!error && interrupts(loop) &&
 	    ptrace(PTRACE_INTERRUPT, loop->pid, 0, 0) < 0 && errno != ESRCH)
 		error = -errno;
@@ -164,6 +176,7 @@ static int stop_once(struct origax_loop *loop, struct origax_stop *stop)
 		error = resume(loop);
 		if (error)
 			return error;
+		loop->running = 0;
 		loop->waiting = 1;
 	}
 	error = origax_take(loop->pid, 0, 0, stop);
@@ -195,10 +208,12 @@ int origax_frame(struct origax_loop *loop, const struct origax_stop *last,
 		if (spins() || !WIFSTOPPED(stop->status))
 			break;
 		/* Slow machines need longer to get back into the loop. */
-		if (loop->nanoseconds < LONGEST)
-			loop->nanoseconds = loop->nanoseconds * 2 + 1000;
+		loop->longer = loop->longer * 2 + loop->nanoseconds + 1000;
+		if (loop->longer > LONGEST)
+			loop->longer = LONGEST;
 		loop->unproven++;
 	}
+	loop->longer /= 2;
 	return last && !memcmp(last, stop, sizeof(*stop));
 }
 

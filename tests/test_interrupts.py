@@ -145,7 +145,7 @@ def test_leak_is_judged(
 # A program that the kernel takes to be in a system call is caught at it: the number that is put
 # into orig_ax at one stop is in ax at the next, and ip went back by 2, into the padding.
 def test_live_leak(trace: Trace) -> None:
-    with trace.launch(SPINNER) as task, frames.urgent(), Frames(task, BY_SLEEP) as loop:
+    with trace.launch(SPINNER) as task, frames.urgent(BY_SLEEP), Frames(task, BY_SLEEP) as loop:
         loop.take()
         requests.pokeuser(task.pid, ORIG_AX, 34)
         loop.take()
@@ -158,7 +158,7 @@ def test_live_leak(trace: Trace) -> None:
 def test_first_frame(trace: Trace) -> None:
     hurried = Cause(Kind.SLEEP, 0, prove=False)
     for _ in range(20):
-        with trace.launch(SPINNER) as task, frames.urgent(), Frames(task, hurried) as loop:
+        with trace.launch(SPINNER) as task, frames.urgent(hurried), Frames(task, hurried) as loop:
             loop.take()
     assert {line for _, line in taken(trace)} == {
         "stop  event STOP  orig_ax=-1 ax=-513/ERESTARTNOINTR ip=spin cs=33 ss=2b flags=IF "
@@ -182,7 +182,7 @@ def test_nothing_arrives(monkeypatch: pytest.MonkeyPatch, trace: Trace) -> None:
     tally = Tally("LOC", trace.cpu)
     with pytest.raises(HarnessError) as error:
         interrupts.catch(trace, SPINNER, BY_SLEEP, tally)
-    assert "only 4 interrupts of row LOC" in error.value.what
+    assert "only 10 interrupts of row LOC" in error.value.what
 
 
 # A row that /proc/interrupts does not show is an error, too.
@@ -198,12 +198,31 @@ def test_arrivals(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Arrivals(1).of("36") == (3, 2)
 
 
+# One row is counted as the whole table is, also where a CPU is offline.
+def test_arrived(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    table = tmp_path / "interrupts"
+    table.write_text("     CPU0   CPU2\n 36:  1  2  x-edge  disk\nRES:  3  4   Rescheduling\n")
+    monkeypatch.setattr(frames, "INTERRUPTS", table)
+    assert frames.arrived("RES", 0) == 3
+    assert frames.arrived("RES", 2) == 4
+    assert frames.arrived("36", 2) == 2
+
+
 # After the loop the tracer is scheduled as it was before.
 def test_urgent_is_undone() -> None:
     before = os.sched_getscheduler(0), os.sched_getparam(0)
-    with frames.urgent() as fifo:
+    with frames.urgent(BY_SLEEP) as fifo:
         assert fifo == (os.sched_getscheduler(0) == os.SCHED_FIFO)
     assert (os.sched_getscheduler(0), os.sched_getparam(0)) == before
+
+
+# A tracer that computes while it waits stays an ordinary process.
+def test_not_urgent() -> None:
+    before = os.sched_getscheduler(0)
+    for kind in (Kind.WATCH, Kind.BUSY, Kind.CALL, Kind.SIGNAL):
+        with frames.urgent(Cause(kind)) as fifo:
+            assert not fifo
+            assert os.sched_getscheduler(0) == before
 
 
 # The two bytes before the loop are NOPs: a kernel that moves ip back by 2 does not crash it.

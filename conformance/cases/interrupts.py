@@ -26,7 +26,7 @@ VALUES = (0x1234, -512, -513, -514, -516)
 """What ax holds: no error, and each code that a kernel acts on if it sees a system call."""
 
 GROUP = "interrupts"
-ROUNDS = 4
+ROUNDS = 10
 """Times that frames are taken for the interrupts that are missing."""
 SIGNALS = 2
 """Signals that a control gets; with the last one it is over."""
@@ -39,6 +39,8 @@ PERIOD = 200_000
 LONGEST = 50_000
 """Nanoseconds, at most, until PTRACE_INTERRUPT at a random moment."""
 SEED = 0x2020
+
+Take = Callable[[Frames], int | None]
 
 
 @dataclass(slots=True)
@@ -81,16 +83,17 @@ def programs(trace: Trace) -> Iterator[Probe]:
 
 def catch(
     trace: Trace, probe: Probe, cause: Cause, tally: Tally,
-    start: Callable[[Task], None] = lambda task: None, take: Callable[[Frames], None] = Frames.take,
+    start: Callable[[Task], None] = lambda task: None, take: Take = Frames.take,
 ) -> None:  # fmt: skip
     """Stop a program in frames of one path until as many interrupts of it have arrived.
 
     :param start: what is to be done once the program waits at its gate
-    :param take: takes one frame
+    :param take: takes one frame; returns how many interrupts of the path arrived in it, if others
+        of the same row come between the frames
     :raises HarnessError: the interrupts do not arrive
     """
     wanted = math.ceil(trace.options.frames / len(VALUES))
-    with trace.launch(probe) as task, frames.urgent() as tally.fifo:
+    with trace.launch(probe) as task, frames.urgent(cause) as tally.fifo:
         start(task)
         with Frames(task, cause) as loop:
             arrived = 0
@@ -104,14 +107,14 @@ def catch(
             task.kill()
 
 
-def count(loop: Frames, take: Callable[[Frames], None], number: int, tally: Tally) -> int:
-    """Take frames, and return how many interrupts of the path arrived meanwhile."""
+def count(loop: Frames, take: Take, number: int, tally: Tally) -> int:
+    """Take frames, and return how many interrupts of the path arrived in them."""
     before, passed_over = loop.taken, loop.unproven
     arrivals = Arrivals(tally.cpu)
-    for _ in range(number):
-        if not loop.ended:
-            take(loop)
+    exact = [take(loop) for _ in range(number) if not loop.ended]
     arrived, others = arrivals.of(tally.row)
+    if None not in exact:
+        arrived = sum(one or 0 for one in exact)
     tally.frames += loop.taken - before
     tally.unproven += loop.unproven - passed_over
     tally.interrupts += arrived
@@ -133,7 +136,7 @@ def control(trace: Trace, probe: Probe, cause: Cause) -> None:
     """Run a program untraced under the same interrupts; a signal comes with every eighth one."""
 
     def stimulus(task: Task) -> None:
-        with frames.urgent():
+        with frames.urgent(cause):
             for number in range(SIGNALS):
                 frames.prove(trace)
                 for _ in range(PULSES):
@@ -200,12 +203,19 @@ def timer(trace: Trace) -> None:
 )  # fmt: skip
 def reschedule(trace: Trace) -> None:
     """From another CPU, PTRACE_INTERRUPT the program once it says that it spins: the kernel kicks
-    a running task by a reschedule IPI.
+    a running task by a reschedule IPI. Those that wake its CPU before do not count.
     """
     cause, tally = Cause(Kind.WATCH), Tally("RES", trace.cpus[1])
+
+    def take(loop: Frames) -> int:
+        loop.go()
+        before = frames.arrived(tally.row, tally.cpu)
+        loop.take()
+        return frames.arrived(tally.row, tally.cpu) - before
+
     for probe in programs(trace):
         apart = replace(probe, other_cpu=True)
-        catch(trace, apart, cause, tally)
+        catch(trace, apart, cause, tally, take=take)
         control(trace, apart, cause)
     tally.record(trace)
 

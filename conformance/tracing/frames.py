@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from pathlib import Path
 from typing import Any, Final, Self
 
 from conformance._native import ffi, lib
@@ -23,6 +24,8 @@ from conformance.tracing.snapshot import Missed
 from conformance.tracing.tracee import Task, Trace
 
 SITE: Final = "to_spin"
+
+INTERRUPTS: Final = Path("/proc/interrupts")
 
 _STOP: Final = "struct origax_stop *"
 
@@ -64,6 +67,19 @@ class Cause:
             {"pid": pid, "fd": self.fd, "cause": self.kind, "prove": self.prove,
              "entry": entry(), "nanoseconds": self.nanoseconds},
         )  # fmt: skip
+
+
+def checked(result: int) -> int:
+    """Give what a function of the C side returned.
+
+    :raises Missed: the deadline is past
+    :raises OSError: it returned another -errno
+    """
+    if result == -errno.ETIME:
+        raise Missed
+    if result < 0:
+        raise OSError(-result, os.strerror(-result))
+    return result
 
 
 class Frames:
@@ -108,17 +124,17 @@ class Frames:
         else:
             self.ended = True
 
+    def go(self) -> None:
+        """Resume the program, and wait for what is to come before its stop: the next frame."""
+        checked(int(lib.origax_go(self._loop)))
+
     def _equal(self) -> bool:
         """Take a frame in C; true if it is the last one over again."""
         last = self._last if self._count else ffi.NULL
         result = int(lib.origax_frame(self._loop, last, self._stop))
         while result == -errno.EINTR:
             result = int(lib.origax_frame(self._loop, last, self._stop))
-        if result == -errno.ETIME:
-            raise Missed(self._task.pid)
-        if result < 0:
-            raise OSError(-result, os.strerror(-result))
-        return bool(result)
+        return bool(checked(result))
 
     def _keep(self) -> None:
         if not self._count:
@@ -160,12 +176,24 @@ class Arrivals:
         return moved[row], sum(moved.values()) - moved[row]
 
 
-@contextlib.contextmanager
-def urgent() -> Iterator[bool]:
-    """Have the tracer preempt at once whatever runs on its CPU; false if only nearly so.
+def arrived(row: str, cpu: int) -> int:
+    """Count the interrupts of one row that ever arrived at a CPU; quicker than all of them."""
+    text = INTERRUPTS.read_bytes()
+    column = text.partition(b"\n")[0].split().index(b"CPU%d" % cpu)
+    counts = text.partition(b"%s:" % row.encode())[2].split(maxsplit=column + 1)
+    return int(counts[column])
 
-    Launch no program meanwhile: it would inherit that.
+
+@contextlib.contextmanager
+def urgent(cause: Cause) -> Iterator[bool]:
+    """Have a tracer whose waking is to preempt the program do so at once; false if it only may.
+
+    One that computes while it waits must not: it would keep a program, or somebody else's
+    tracer, from what they do. Launch no program meanwhile: it would inherit this.
     """
+    if cause.kind not in (Kind.READ, Kind.SLEEP):
+        yield False
+        return
     result = lib.origax_urgent()
     try:
         yield result > 0
@@ -192,11 +220,7 @@ def handled(trace: Trace, number: int) -> None:
 
 def provoke(task: Task, cause: Cause) -> None:
     """Make the interrupt arrive once, and stop nothing."""
-    result = lib.origax_provoke(cause.loop(task.pid))
-    if result == -errno.ETIME:
-        raise Missed(task.pid)
-    if result < 0:
-        raise OSError(-result, os.strerror(-result))
+    checked(int(lib.origax_provoke(cause.loop(task.pid))))
 
 
 def clock(pid: int, nanoseconds: int) -> int:
@@ -206,7 +230,4 @@ def clock(pid: int, nanoseconds: int) -> int:
 
     :raises OSError: perf_event_open or O_ASYNC was refused
     """
-    fd = int(lib.origax_clock(pid, nanoseconds))
-    if fd < 0:
-        raise OSError(-fd, os.strerror(-fd))
-    return fd
+    return checked(int(lib.origax_clock(pid, nanoseconds)))

@@ -190,7 +190,6 @@ def take(pid: int, request: int = 0, signo: int = 0) -> bytes:
 
 
 _HEAD: Final = struct.Struct("=10i")
-_STATUS: Final = struct.Struct("=i")
 _WORD: Final = struct.Struct("=Q")
 _REGS: Final = struct.Struct("=27Q")
 _USER: Final = struct.Struct("=114Q")
@@ -199,6 +198,10 @@ _STATUS_AT, _REGS_AT, _REGSET_AT, _USER_AT, _INFO_AT, _SIGINFO_AT, _MESSAGE_AT =
     int(ffi.offsetof("struct origax_stop", name))
     for name in ("status", "regs", "regset", "user", "info", "siginfo", "message")
 )
+_BRIEF: Final = struct.Struct(
+    f"={_STATUS_AT}xi{_INFO_AT - _STATUS_AT - 4}xB{_MESSAGE_AT - _INFO_AT - 1}xQ"
+)
+"""What tells the kind of a stop: status, op and message."""
 
 
 def again(pid: int, status: int) -> bytes:
@@ -227,14 +230,11 @@ def second_reader(raw: bytes, pid: int) -> None:
 
 def decode(raw: bytes, pid: int, who: str, shown: tuple[str, ...] = (), mask: int = 0) -> Stop:
     """Tell what kind of stop, or end, the bytes of struct origax_stop are."""
-    (status,) = _STATUS.unpack_from(raw, _STATUS_AT)
-    if os.WIFEXITED(status):
-        return Stop(who, pid, f"exited {os.WEXITSTATUS(status)}", status)
-    if os.WIFSIGNALED(status):
-        return Stop(who, pid, f"killed {signal_name(os.WTERMSIG(status))}", status)
-    (message,) = _WORD.unpack_from(raw, _MESSAGE_AT)
-    kind = _kind(status, raw[_INFO_AT], message)
-    return Stop(who, pid, kind, status, raw, 1, shown, mask)
+    status, op, message = _BRIEF.unpack_from(raw)
+    # Linux 5.3 and later say in two ways which half of a call it is; they are compared as views.
+    kind = _kind(status, (op or message) == 1)
+    source = raw if os.WIFSTOPPED(status) else Reading()
+    return Stop(who, pid, kind, status, source, 1, shown, mask)
 
 
 @functools.lru_cache(maxsize=4)
@@ -272,7 +272,12 @@ def _reading(raw: bytes, pid: int, kind: str, status: int) -> Reading:
 _ERRORS: Final = ("regs", "regset", "user", "info", "siginfo", "message")
 
 
-def _kind(status: int, op: int, message: int) -> str:
+@functools.lru_cache(maxsize=256)
+def _kind(status: int, enters: bool) -> str:
+    if os.WIFEXITED(status):
+        return f"exited {os.WEXITSTATUS(status)}"
+    if os.WIFSIGNALED(status):
+        return f"killed {signal_name(os.WTERMSIG(status))}"
     signo = os.WSTOPSIG(status)
     event = status >> 16
     if event == 128 and signo != signal.SIGTRAP:
@@ -280,8 +285,7 @@ def _kind(status: int, op: int, message: int) -> str:
     if event:
         return f"event {EVENTS.get(event, event)}"
     if signo == SYSCALL_STOP:
-        # Linux 5.3 and later say which in two ways; they are compared as views.
-        return "syscall-enter" if (op or message) == 1 else "syscall-exit"
+        return "syscall-enter" if enters else "syscall-exit"
     return f"signal {signal_name(signo)}"
 
 

@@ -6,6 +6,7 @@
 #include <linux/membarrier.h>
 #include <linux/rseq.h>
 #include <sched.h>
+#include <time.h>
 
 extern int origax_spins_now(uint64_t entry)
 	__attribute__((visibility("hidden")));
@@ -53,6 +54,7 @@ static void serve(struct origax_board *board)
 {
 	uint64_t all = ~0ULL;
 	unsigned long cpu[16] = { 0 };
+	struct timespec brief = { 0, 50000 };
 	uint32_t done = 0;
 
 	sys(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, 0, 8);
@@ -64,7 +66,7 @@ static void serve(struct origax_board *board)
 			continue;
 		done++;
 		while (!origax_spins_now(board->arg[2]))
-			sys(SYS_sched_yield, 0, 0, 0, 0);
+			sys(SYS_nanosleep, (long)&brief, 0, 0, 0);
 		if (!board->arg[1])
 			__atomic_store_n(&area(board)->rseq_cs, BAD_POINTER,
 					 __ATOMIC_SEQ_CST);
