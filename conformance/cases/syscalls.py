@@ -27,25 +27,26 @@ def call(number: int) -> Probe:
 GETPID = call(Nr.getpid)
 
 
+def once(trace: Trace, probe: Probe) -> None:
+    """Take a program through its one call, untouched, and run its control."""
+    with trace.launch(probe) as task:
+        task.syscall()
+        task.syscall()
+        task.finish()
+    trace.control(probe)
+
+
 def follow(trace: Trace, probes: Iterable[tuple[str, Probe]]) -> None:
-    """Take each program through its one call, untouched, and run its control."""
+    """Take each program through its one call, under a heading."""
     for heading, probe in probes:
         trace.heading(ax=heading)
-        with trace.launch(probe) as task:
-            task.syscall()
-            task.syscall()
-            task.finish()
-        trace.control(probe)
+        once(trace, probe)
 
 
 @case("syscalls.pair", door="syscall64", covers=[1, 2, 26, 125])
 def pair(trace: Trace) -> None:
     """PTRACE_SYSCALL to the enter and the exit of getpid(), then on to the end."""
-    with trace.launch(GETPID) as task:
-        task.syscall()
-        task.syscall()
-        task.finish()
-    trace.control(GETPID)
+    once(trace, GETPID)
 
 
 @case("syscalls.parity", door="syscall64", covers=[27, 28])
@@ -66,11 +67,7 @@ def parity(trace: Trace) -> None:
 def arguments(trace: Trace) -> None:
     """Follow futex(FUTEX_CMP_REQUEUE), whose six arguments are all in use and all valid."""
     probe = Probe(site="syscall", setup="requeue", regs={"ax": Nr.futex})
-    with trace.launch(probe) as task:
-        task.syscall()
-        task.syscall()
-        task.finish()
-    trace.control(probe)
+    once(trace, probe)
 
 
 @case("syscalls.argument_rewritten", door="syscall64", covers=[3, 4])
@@ -206,11 +203,7 @@ def flags(trace: Trace) -> None:
     for name, bit in (("CF", 0x1), ("DF", 0x400), ("NT", 0x4000), ("AC", 0x40000)):
         trace.heading(flag=name)
         probe = Probe(site="syscall", regs={"ax": Nr.getpid, "flags": 0x202 | bit})
-        with trace.launch(probe) as task:
-            task.syscall()
-            task.syscall()
-            task.finish()
-        trace.control(probe)
+        once(trace, probe)
 
 
 @case("syscalls.trap_flag", door="syscall64", covers=[20, 94])
@@ -230,8 +223,4 @@ def trap_flag(trace: Trace) -> None:
 def page_end(trace: Trace) -> None:
     """Follow getpid() by a SYSCALL that ends on the last byte of a page."""
     probe = Probe(site="to_page_end", regs={"ax": Nr.getpid})
-    with trace.launch(probe) as task:
-        task.syscall()
-        task.syscall()
-        task.finish()
-    trace.control(probe)
+    once(trace, probe)
