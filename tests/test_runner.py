@@ -54,6 +54,7 @@ def run(
     monkeypatch.setenv(*marker.split("="))
     options = record.OptionsRecord(frames=10, repeat=repeat, timeout=0.3, jobs=1, patterns=())
     monkeypatch.setattr(runner, "GRACE", 1.0)
+    monkeypatch.setattr(runner, "STARTING", 1.0)
     planned = [Planned(CASES[f"misbehaving.{name}"], None, "") for name in names]
     with runner.Runner(environment, (), options, [misbehaving.__file__]) as made:
         seen = list(made.run(planned))

@@ -25,7 +25,9 @@ from conformance.abi import (
     signed,
 )
 from conformance.errors import HarnessError
+from conformance.facts import executes
 from conformance.tracing import requests
+from conformance.tracing.image import executable
 
 EVENTS: Final = {1: "FORK", 2: "VFORK", 3: "CLONE", 4: "EXEC", 5: "VFORK_DONE", 6: "EXIT",
                  7: "SECCOMP", 128: "STOP"}  # fmt: skip
@@ -241,6 +243,16 @@ _BRIEF: Final = struct.Struct(
     f"={_STATUS_AT}xi{_INFO_AT - _STATUS_AT - 4}xB{_MESSAGE_AT - _INFO_AT - 1}xQ"
 )
 """What tells the kind of a stop: status, op and message."""
+
+
+def narrow() -> bool:
+    """Read every stop from now on as a 32-bit tracer sees it, too, if the kernel has such.
+
+    It has if it runs 32-bit programs: elsewhere the instruction for it would be a fault.
+    """
+    if not executes(executable("true", "ia32"))[0]:
+        return False
+    return int(lib.origax_narrow()) == 0
 
 
 def again(pid: int, status: int) -> bytes:
