@@ -319,6 +319,22 @@ def test_executes_no_longer_than_this(tmp_path: Path, monkeypatch: pytest.Monkey
     assert facts.executes(program) == (False, "does not end")
 
 
+# The vDSO's door is what a program of its width says; one that cannot run has none.
+def test_vdso_door(tmp_path: Path) -> None:
+    program = tmp_path / "vdso"
+    for status in (1, 2, 3):
+        program.write_text(f"#!/bin/sh\nexit {status}\n")
+        program.chmod(0o755)
+        assert facts.vdso_door(program) == status
+    assert facts.vdso_door(tmp_path / "missing") == 0
+
+
+# A 32-bit program's vDSO enters by one instruction at the most, and only a 32-bit program has it.
+def test_vdso_door_here(environment: Environment) -> None:
+    doors = [environment.facts["sysenter"], environment.facts["syscall32"]]
+    assert sum(map(bool, doors)) <= int(bool(environment.facts["ia32"]))
+
+
 # Counts go by CPU number, also where a CPU is offline; ERR and MIS have one count.
 def test_interrupts_are_parsed() -> None:
     rows = facts.parse_interrupts(INTERRUPTS)
