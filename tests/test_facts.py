@@ -13,7 +13,7 @@ import pytest
 
 from conformance import facts
 from conformance.errors import HarnessError, OrigaxError, UsageError
-from conformance.facts import Cpuid, Interrupt, Sources, Version
+from conformance.facts import Cpuid, Environment, Interrupt, Sources, Version
 from conformance.strays import children
 
 EXPECTED = Path(__file__).resolve().parent.parent / "expected"
