@@ -17,7 +17,7 @@ from typing import Final
 from conformance._native import lib
 from conformance.abi import REGISTERS_32, WORD, error_name
 from conformance.cases import Probe
-from conformance.doors import DOORS, Door
+from conformance.doors import DOORS, OWN, Door
 from conformance.errors import HarnessError
 from conformance.tracing import program, requests, snapshot
 from conformance.tracing.image import Image, Label, image
@@ -301,7 +301,7 @@ class Trace:
     """
 
     def __init__(
-        self, options: Options, cpus: tuple[int, ...], door: Door = DOORS["syscall64"]
+        self, options: Options, cpus: tuple[int, ...], door: Door = OWN
     ) -> None:
         self.options = options
         self.door = door
