@@ -83,6 +83,20 @@ static inline long sys(long nr, long a, long b, long c, long d)
 	return ret;
 }
 
+/* prctl(PR_SET_NO_NEW_PRIVS), which wants its fifth argument, too, to be 0. */
+static inline long no_new_privs(void)
+{
+	register long r10 __asm__("r10") = 0;
+	register long r8 __asm__("r8") = 0;
+	long ret;
+
+	__asm__ volatile("syscall" : "=a"(ret)
+			 : "0"(SYS_prctl), "D"(38), "S"(1), "d"(0), "r"(r10),
+			   "r"(r8)
+			 : "rcx", "r11", "memory");
+	return ret;
+}
+
 /* Forks a helper process of a program; it dies with the program. */
 static inline long fork_tethered(void)
 {

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 
 /*
@@ -13,20 +12,6 @@
  * system call: orig_ax is -1.
  */
 SITE("views_int3", "int3");
-
-/* prctl(2) that wants its fifth argument, too, to be 0. */
-static long no_new_privs(void)
-{
-	register long r10 __asm__("r10") = 0;
-	register long r8 __asm__("r8") = 0;
-	long ret;
-
-	__asm__ volatile("syscall" : "=a"(ret)
-			 : "0"(SYS_prctl), "D"(PR_SET_NO_NEW_PRIVS), "S"(1),
-			   "d"(0), "r"(r10), "r"(r8)
-			 : "rcx", "r11", "memory");
-	return ret;
-}
 
 /*
  * SECCOMP_RET_TRACE with data arg[0] for the call of number arg[1]; all others
