@@ -216,6 +216,9 @@ def _siginfo(info: Siginfo, names: _Names) -> dict[str, str]:
     fields = {"code": known[info.code - 1] if told else str(info.code)}
     if name in FAULTS and told:
         fields["addr"] = names.plain(info.addr)
+    if name == "SIGSYS" and told:
+        fields |= {"call_addr": names.plain(info.addr), "syscall": abi.call(info.sysno & abi.WORD),
+                   "arch": hex(info.arch)}  # fmt: skip
     return fields
 
 
@@ -252,7 +255,7 @@ def _landed(regs: Mapping[str, int], names: _Names) -> str:
 
 
 def _frame(report: Report, frame: Frame, names: _Names) -> Line:
-    info = Siginfo(frame.signo, frame.code, frame.addr, 0)
+    info = Siginfo(frame.signo, frame.code, frame.addr, 0, frame.sysno, frame.arch)
     fields = _siginfo(info, names)
     if frame.code > 0 and signal.Signals(frame.signo).name in FAULTS:
         fields |= {"trap": str(frame.trapno), "err": f"{frame.err:#x}"}

@@ -40,12 +40,17 @@ class ReadersDiffer(HarnessError):
 
 @dataclass(frozen=True, slots=True)
 class Siginfo:
-    """The part of siginfo that every signal has, and the sender or address behind it."""
+    """The part of siginfo that every signal has, and the sender or address behind it.
+
+    ``sysno`` and ``arch`` are SIGSYS's; its address is that of the call (si_call_addr).
+    """
 
     signo: int
     code: int
     addr: int
     pid: int
+    sysno: int = 0
+    arch: int = 0
 
     @classmethod
     def parse(cls, raw: bytes) -> Siginfo:
@@ -53,7 +58,8 @@ class Siginfo:
         signo, _, code = struct.unpack_from("=iii", raw)
         (addr,) = struct.unpack_from("=Q", raw, 16)
         (pid,) = struct.unpack_from("=i", raw, 16)
-        return cls(signo, code, addr, pid)
+        sysno, arch = struct.unpack_from("=iI", raw, 24)
+        return cls(signo, code, addr, pid, sysno, arch)
 
 
 @dataclass(frozen=True, slots=True)
