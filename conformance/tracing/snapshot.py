@@ -160,6 +160,10 @@ class Stop:
                 "signo": self.siginfo.signo, "code": self.siginfo.code,
                 "addr": hex(self.siginfo.addr),
             }  # fmt: skip
+            if self.siginfo.signo == signal.SIGSYS:
+                data["siginfo"] |= {
+                    "syscall": self.siginfo.sysno, "arch": hex(self.siginfo.arch),
+                }  # fmt: skip
         return data
 
 
