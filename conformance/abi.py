@@ -16,6 +16,21 @@ REGISTERS: Final = (
 ARGUMENTS: Final = ("di", "si", "dx", "r10", "r8", "r9")
 """Registers of a 64-bit system call's arguments, first to sixth."""
 
+REGISTERS_32: Final = (
+    "bx", "cx", "dx", "si", "di", "bp", "ax", "ds", "es", "fs", "gs", "orig_ax", "ip", "cs",
+    "flags", "sp", "ss",
+)  # fmt: skip
+"""struct user_regs_struct of 32-bit x86, in its order (arch/x86/include/asm/user_32.h)."""
+
+ARGUMENTS_32: Final = ("bx", "cx", "dx", "si", "di", "bp")
+"""Registers of a 32-bit system call's arguments, first to sixth, however it is made."""
+
+X32_BIT: Final = 1 << 30
+"""In the number of every call of x32 (__X32_SYSCALL_BIT)."""
+
+AUDIT_ARCH_X86_64: Final = 0xC000003E
+AUDIT_ARCH_I386: Final = 0x40000003
+
 
 class Nr(IntEnum):
     """System calls of 64-bit x86 (arch/x86/entry/syscalls/syscall_64.tbl)."""
@@ -60,6 +75,56 @@ class Nr(IntEnum):
     clone3 = 435
 
 
+class Nr32(IntEnum):
+    """System calls of 32-bit x86 (arch/x86/entry/syscalls/syscall_32.tbl)."""
+
+    restart_syscall = 0
+    exit = 1
+    fork = 2
+    read = 3
+    write = 4
+    execve = 11
+    getpid = 20
+    getuid = 24
+    pause = 29
+    kill = 37
+    brk = 45
+    getppid = 64
+    wait4 = 114
+    sigreturn = 119
+    clone = 120
+    nanosleep = 162
+    poll = 168
+    prctl = 172
+    rt_sigreturn = 173
+    rt_sigaction = 174
+    rt_sigprocmask = 175
+    rt_sigsuspend = 179
+    sigaltstack = 186
+    vfork = 190
+    gettid = 224
+    tkill = 238
+    futex = 240
+    exit_group = 252
+    clock_nanosleep = 267
+    tgkill = 270
+    waitid = 284
+    pselect6 = 308
+    ppoll = 309
+    execveat = 358
+    membarrier = 375
+    arch_prctl = 384
+    clone3 = 435
+
+
+_X32_OWN: Final = {"rt_sigaction": 512, "rt_sigreturn": 513, "sigaltstack": 525, "execve": 520,
+                    "waitid": 529, "execveat": 545}  # fmt: skip
+NrX32 = IntEnum(  # type: ignore[misc]
+    "NrX32", {nr.name: _X32_OWN.get(nr.name, int(nr)) | X32_BIT for nr in Nr}
+)
+"""System calls of x32: those of 64-bit x86 with one more bit, but for some of its own."""
+
+
 RESTARTS: Final = {512: "ERESTARTSYS", 513: "ERESTARTNOINTR", 514: "ERESTARTNOHAND",
                    516: "ERESTART_RESTARTBLOCK"}  # fmt: skip
 """Codes that the kernel keeps to itself (include/linux/errno.h), and tracers see."""
@@ -79,14 +144,14 @@ DR6_NONE: Final = 0xFFFF0FF0
 WORD: Final = (1 << 64) - 1
 
 
-def signed(word: int) -> int:
-    """Read 64 bits as a two's complement number."""
-    return word - (1 << 64) if word >> 63 else word
+def signed(word: int, bits: int = 64) -> int:
+    """Read so many bits as a two's complement number."""
+    return word - (1 << bits) if word >> bits - 1 else word
 
 
-def number(word: int) -> str:
-    """Write 64 bits as a small signed number, or else in hexadecimal."""
-    small = signed(word)
+def number(word: int, bits: int = 64) -> str:
+    """Write so many bits as a small signed number, or else in hexadecimal."""
+    small = signed(word, bits)
     return str(small) if -4096 < small < 65536 else f"{word:#x}"
 
 
@@ -95,19 +160,23 @@ def error_name(code: int) -> str | None:
     return RESTARTS.get(code) or errno.errorcode.get(code)
 
 
-def result(word: int) -> str:
+def result(word: int, bits: int = 64) -> str:
     """Write ax, with the errno's name beside it: ``-38/ENOSYS``."""
-    small = signed(word)
+    small = signed(word, bits)
     name = error_name(-small) if -4096 < small < 0 else None
-    return f"{small}/{name}" if name else number(word)
+    return f"{small}/{name}" if name else number(word, bits)
 
 
-def call(word: int) -> str:
-    """Write orig_ax, with the system call's name beside it: ``39/getpid``."""
+def call(word: int, numbers: type[IntEnum] = Nr, bits: int = 64) -> str:
+    """Write orig_ax, with the system call's name beside it: ``39/getpid``.
+
+    :param numbers: the table of which it is a number
+    :param bits: as many as were read of it
+    """
     try:
-        return f"{word}/{Nr(word).name}"
+        return f"{number(word, bits)}/{numbers(word).name}"
     except ValueError:
-        return number(word)
+        return number(word, bits)
 
 
 def flags(word: int) -> str:

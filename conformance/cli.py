@@ -111,14 +111,14 @@ def update(args: argparse.Namespace) -> int:
     """Propose changes to the goldens, or accept one."""
     from conformance import record, update
     from conformance.places import writable
-    from conformance.tracing import program
+    from conformance.tracing import image
 
     records = [record.read(path) for path in args.records]
     expected = writable(args.expected) if args.accept else args.expected
     print(
         update.run(
             records, expected, accept=args.accept, reason=args.reason, when=args.when,
-            basis=args.basis, current_probes=program.digests, environ=os.environ,
+            basis=args.basis, current_probes=image.digests, environ=os.environ,
         ),
         end="",
     )  # fmt: skip

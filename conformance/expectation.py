@@ -472,8 +472,9 @@ def parse(text: str, path: Path, case_id: str, vocabulary: Mapping[str, Fact]) -
 
     :raises UsageError: anything in it is garbled
     """
-    table = _toml(text, path)
-    table.only("intent", "source", "breaks", "invariants", "weak", "variant")
+    own = _toml(text, path)
+    own.only("like", "intent", "source", "breaks", "invariants", "weak", "variant")
+    table = _completed(own, path) if "like" in own.data else own
     expectation = Expectation(
         case_id=case_id,
         path=path,
@@ -492,10 +493,29 @@ def parse(text: str, path: Path, case_id: str, vocabulary: Mapping[str, Fact]) -
         except (ValueError, RecursionError) as error:
             what = f"the invariant {name!r} is garbled: {error}"
             raise UsageError(what, f"{path}, [invariants]", "write SCOPE: EXPRESSION") from None
-    variants = (
+    variants = [
         replace(variant, weak=_reasons(expectation, variant)) for variant in expectation.variants
-    )
-    return replace(expectation, variants=tuple(variants))
+    ]
+    used = {key for variant in variants for key in variant.weak} | own.table("weak").keys()
+    weak = {key: why for key, why in expectation.weak.items() if key in used}
+    return replace(expectation, variants=tuple(variants), weak=weak)
+
+
+def _completed(own: _Table, path: Path) -> _Table:
+    """Add what the file of another case says and this one does not, but for its variants: a case
+    at another door is like it. Invariants and reasons are added by their names.
+
+    :raises UsageError: there is no such file, or it is like a third
+    """
+    case_id = own.text("like")
+    other = path_of(path.parents[1], case_id)
+    model = _toml(read_text(other), other)
+    if "like" in model.data:
+        raise own.wrong(f"'like' names {case_id}, which is like another", "name that one")
+    merged: dict[str, object] = {**model.data, "variant": [], **own.data}
+    for key in ("invariants", "weak"):
+        merged[key] = {**model.table(key), **own.table(key)}
+    return _Table(own.where, merged)
 
 
 def _variants(file: _Table, vocabulary: Mapping[str, Fact]) -> tuple[Variant, ...]:

@@ -188,11 +188,20 @@ VOCABULARY: Final[Mapping[str, Fact]] = {
              "boot a kernel with CONFIG_IA32_EMULATION, and without ia32_emulation=0"),
             ("x32", bool, "conformance/_programs/true_x32 runs when executed.",
              "boot with syscall.x32=y (Debian), or a kernel with CONFIG_X86_X32_ABI"),
+            ("sysenter", bool, "The vDSO of 32-bit programs enters by SYSENTER: "
+             "conformance/_programs/vdso_ia32 looks at its code.",
+             "run on an Intel CPU, with 32-bit programs allowed (QEMU: -cpu max,smap=off,"
+             "vendor=GenuineIntel)"),
+            ("syscall32", bool, "The vDSO of 32-bit programs enters by SYSCALL: likewise.",
+             "run on an AMD CPU, with 32-bit programs allowed (QEMU: -cpu max,smap=off,"
+             "vendor=AuthenticAMD)"),
             ("vsyscall", str, "The [vsyscall] line of /proc/self/maps: emulate (r-xp), xonly "
              "(--xp), none (no line, as in a 32-bit Python).", ""),
         ),
         *_table(
             "permissions",
+            ("tracer64", bool, "This Python, which traces, is a 64-bit program.",
+             "run origax with a 64-bit Python"),
             ("tracing_allowed", bool, "PTRACE_SEIZE of a child, which is then killed.",
              "set kernel.yama.ptrace_scope to 0 or 1, allow ptrace in the container's seccomp "
              "profile, and do not run origax itself under strace -f"),
@@ -531,11 +540,23 @@ def _cpuid(leaf: int, subleaf: int) -> tuple[int, int, int, int]:
 def executes(program: Path) -> tuple[bool, str]:
     """Run one of the freestanding programs, and say whether it ran and what came of it."""
     try:
-        pid = os.posix_spawn(program, [program.name], {})
+        code = _run(program)
     except OSError as error:
         return False, error.strerror or str(error)
-    code = _reap(pid)
     return code == RAN, f"exit status {code}" if code is not None else "does not end"
+
+
+def _run(program: Path) -> int | None:
+    """Run a freestanding program; its exit code, or None if it does not end."""
+    return _reap(os.posix_spawn(program, [program.name], {}))
+
+
+def vdso_door(program: Path = PROGRAMS / "vdso_ia32") -> int:
+    """Ask a 32-bit program by what its vDSO enters: 1 SYSENTER, 2 SYSCALL, else neither."""
+    try:
+        return _run(program) or 0
+    except OSError:
+        return 0
 
 
 def _reap(pid: int) -> int | None:
@@ -668,6 +689,7 @@ def permission_facts(source: Sources) -> dict[str, Value]:
     status = fields(source.status)
     cap_sys_ptrace = 1 << 19
     return {
+        "tracer64": sys.maxsize > 1 << 32,
         "tracing_allowed": tracing_allowed(),
         "ptrace_scope": _number(source.ptrace_scope),
         "seccomp": _number(status.get("Seccomp", "")),
@@ -912,11 +934,14 @@ def collect(expected: Path) -> Environment:
     known = changes(expected)
     source = sources()
     version, _ = running(source)
+    vdso = vdso_door()
     widths = {width: executes(_program(width)) for width in ("ia32", "x32")}
     facts: dict[str, Value] = {
         **kernel_facts(source),
         **cpu_facts(source, _cpuid),
         **{width: ran for width, (ran, _) in widths.items()},
+        "sysenter": vdso == 1,
+        "syscall32": vdso == 2,
         "vsyscall": vsyscall(source.maps),
         **permission_facts(source),
         **interrupt_facts(block_device(), len(os.sched_getaffinity(0))),

@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from conformance import abi
 from conformance.tracing import program
-from conformance.tracing.program import Frame, Report
-from conformance.tracing.snapshot import DEBUG_NAMES, FAULTS, Siginfo, signal_name
+from conformance.tracing.program import Context, Frame, Report
+from conformance.tracing.snapshot import ARCHES, DEBUG_NAMES, FAULTS, Siginfo, signal_name
 from conformance.tracing.tracee import NEWBORN, Event, Heading, Poke, Read, Seen, Told
 from conformance.transcript import Line
 
 GENERAL: Final = ("bx", "cx", "dx", "si", "di", "bp", "sp", "r8", "r9", "r10", "r11", "r12",
                   "r13", "r14", "r15")  # fmt: skip
 """What ``regs=own`` speaks for, besides the segments: ax has a field of its own."""
+PATTERNS: Final = (program.PATTERN >> 16, (program.PATTERN & 0xFFFF_FFFF) >> 16)
+"""What is above bit 15 of the words that a program has in registers of its own, by width."""
 OF_A_PID: Final = (*NEWBORN, "event VFORK_DONE", "event EXEC")
 """Events whose message is a pid."""
 SEGMENTS: Final = ("fs_base", "gs_base", "ds", "es", "fs", "gs")
@@ -63,33 +66,43 @@ def render(events: Iterable[Event]) -> tuple[Line, ...]:
 
 
 class _Names:
-    """Makes one event's values symbolic."""
+    """Makes one event's values symbolic: words of so many bits."""
 
-    def __init__(self, own: Mapping[str, int], pids: Mapping[int, str]) -> None:
-        self.own = own
-        self.pids = pids
+    def __init__(self, context: Context, bits: int = 64) -> None:
+        self.context = context
+        self.own = context.own
+        self.pids = context.pids
+        self.bits = bits
 
     def address(self, word: int) -> str:
-        known = program.place(word)
+        known = self.context.place(word)
         if known:
             return known
-        if word in program.stack(0):
-            return "$stack"
-        if word in program.stack(1):
-            return "$altstack"
-        if word in program.board_range():
-            return "$board"
-        return abi.number(word)
+        image = self.context.image
+        if image:
+            if word in image.stacks[0]:
+                return "$stack"
+            if word in image.stacks[1]:
+                return "$altstack"
+            if word in program.board_range(image):
+                return "$board"
+        return abi.number(word, self.bits)
 
     def plain(self, word: int) -> str:
         return self.pids.get(word) or self.address(word)
 
+    def call(self, word: int, arch: str) -> str:
+        numbers = self.context.numbers
+        if (numbers is abi.Nr32) != (arch == "i386"):
+            numbers = abi.Nr32 if arch == "i386" else abi.Nr
+        return abi.call(word, numbers, self.bits)
+
     def result(self, word: int) -> str:
-        if word == self.own.get("ax") and word >> 16 == program.PATTERN >> 16:
+        if word == self.own.get("ax") and word >> 16 in PATTERNS:
             return "own"
-        return self.pids.get(word) or abi.result(word) if -4096 < abi.signed(word) < 1 << 22 else (
-            self.address(word)
-        )
+        if -4096 < abi.signed(word, self.bits) < 1 << 22:
+            return self.pids.get(word) or abi.result(word, self.bits)
+        return self.address(word)
 
     def changed(self, regs: Mapping[str, int], names: Iterable[str]) -> str:
         """``own``, or every register that is not, with what it holds.
@@ -97,11 +110,11 @@ class _Names:
         A program just executed has no own registers: ``zero``, and every register that is not.
         """
         if not self.own:
-            held = [f"{name}:{self._held(regs, name)}" for name in names if regs[name]]
+            held = [f"{name}:{self._held(regs, name)}" for name in names if regs.get(name)]
             return ",".join(["zero", *held])
         out = []
         for name in names:
-            if regs[name] != self.own.get(name):
+            if regs.get(name, self.own.get(name)) != self.own.get(name):
                 out.append(f"{name}:{self._held(regs, name)}")
         return ",".join(out) or "own"
 
@@ -111,7 +124,8 @@ class _Names:
             return "ip"
         if name == "r11" and word == regs.get("flags"):
             return "flags"
-        if name == "sp" and word in program.stack(0) and self.own:
+        image = self.context.image
+        if name == "sp" and image and word in image.stacks[0]:
             offset = word - self.own["sp"]
             return f"own{offset:+}" if -128 <= offset <= 128 else "$stack"
         return self.plain(word)
@@ -122,25 +136,25 @@ def _who(who: str) -> tuple[str, ...]:
 
 
 def _poke(event: Poke) -> Line:
+    names = _Names(replace(event.context, own={}, pids={}))
     fields = {}
     for name, word in event.what.items():
         if isinstance(word, str):
             fields[name] = word
         elif name == "orig_ax":
-            fields[name] = abi.call(word & abi.WORD)
+            fields[name] = abi.call(word & abi.WORD, event.context.numbers)
         elif name == "flags":
             fields[name] = abi.flags(word)
         elif name in DEBUG_NAMES:
-            fields[name] = _debug(name, word, _Names({}, {}))
+            fields[name] = _debug(name, word, names)
         else:
-            names = _Names({}, {})
             fields[name] = (names.result if name == "ax" else names.address)(word & abi.WORD)
     request = (event.request,) if event.request else ()
     return Line("poke", (*_who(event.who), *request), fields)
 
 
 def _read(event: Read) -> Line:
-    names = _Names(event.own, event.pids)
+    names = _Names(event.context)
     fields = {}
     for name, word in event.what.items():
         if isinstance(word, str):
@@ -154,7 +168,7 @@ def _read(event: Read) -> Line:
 
 def _stop(event: Seen) -> Line:
     stop = event.stop
-    names = _Names(event.own, event.pids)
+    names = _Names(event.context, stop.bits)
     if stop.ended:
         return Line("exit", (*_who(stop.who), *stop.kind.split()), {})
     fields: dict[str, str] = {}
@@ -164,7 +178,10 @@ def _stop(event: Seen) -> Line:
         fields["msg"] = names.plain(stop.message)
     elif stop.kind.startswith("event") and stop.kind != "event STOP":
         fields["msg"] = abi.number(stop.message)
-    fields |= _core(stop.regs, names, orig=True)
+    fields["orig_ax"] = names.call(stop.regs["orig_ax"], stop.arch)
+    fields |= _core(stop.regs, names)
+    if stop.arch != "x86_64":
+        fields["arch"] = stop.arch
     debug = dict(zip(DEBUG_NAMES, stop.debug, strict=True))
     fields |= {
         name: _mask(stop.mask) if name == "mask" else _debug(name, debug[name], names)
@@ -176,9 +193,8 @@ def _stop(event: Seen) -> Line:
     return Line(head, (*_who(stop.who), *stop.kind.split()), fields)
 
 
-def _core(regs: Mapping[str, int], names: _Names, orig: bool) -> dict[str, str]:
-    fields = {"orig_ax": abi.call(regs["orig_ax"])} if orig else {}
-    return fields | {
+def _core(regs: Mapping[str, int], names: _Names) -> dict[str, str]:
+    return {
         "ax": names.result(regs["ax"]),
         "ip": names.address(regs["ip"]),
         "cs": f"{regs['cs']:x}",
@@ -217,14 +233,14 @@ def _siginfo(info: Siginfo, names: _Names) -> dict[str, str]:
     if name in FAULTS and told:
         fields["addr"] = names.plain(info.addr)
     if name == "SIGSYS" and told:
-        fields |= {"call_addr": names.plain(info.addr), "syscall": abi.call(info.sysno & abi.WORD),
-                   "arch": hex(info.arch)}  # fmt: skip
+        nr = names.call(info.sysno & abi.WORD, ARCHES.get(info.arch, ""))
+        fields |= {"call_addr": names.plain(info.addr), "syscall": nr, "arch": hex(info.arch)}
     return fields
 
 
 def _report(event: Told) -> list[Line]:
     report = event.report
-    names = _Names(event.own, event.pids)
+    names = _Names(event.context, report.bits)
     lines = [_frame(report, frame, names) for frame in report.frames]
     if report.overflow:
         lines.append(Line(report.head, ("overflow",), {"more": str(report.overflow)}))
@@ -249,7 +265,7 @@ def _report(event: Told) -> list[Line]:
 def _landed(regs: Mapping[str, int], names: _Names) -> str:
     """Registers at the site's end: SYSCALL leaves ip in cx and flags in r11."""
     shown = dict(regs)
-    place = program.place(regs["cx"])
+    place = names.context.place(regs["cx"])
     shown["ip"] = regs["cx"] if place else 0
     return names.changed(shown, (*GENERAL, "ds", "es", "fs", "gs"))
 
@@ -261,10 +277,11 @@ def _frame(report: Report, frame: Frame, names: _Names) -> Line:
         fields |= {"trap": str(frame.trapno), "err": f"{frame.err:#x}"}
         if frame.trapno == 14:
             fields["cr2"] = names.plain(frame.cr2)
-    fields |= _core(frame.regs, names, orig=False)
+    fields |= _core(frame.regs, names)
     if "mask" in report.shown:
         fields["mask"] = _mask(frame.mask)
     fields["regs"] = names.changed(frame.regs, GENERAL)
-    if frame.handler_sp in program.stack(1):
+    image = names.context.image
+    if image and frame.handler_sp in image.stacks[1]:
         fields["on"] = "$altstack"
     return Line(report.head, ("signal", signal_name(frame.signo)), fields)

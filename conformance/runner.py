@@ -342,9 +342,9 @@ def conduct(
 
 
 def _tool() -> ToolRecord:
-    from conformance.tracing import program
+    from conformance.tracing import image
 
-    return ToolRecord("origax", VERSION, program.tool_digest())
+    return ToolRecord("origax", VERSION, image.tool_digest())
 
 
 def _boot_id() -> str:

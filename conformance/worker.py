@@ -15,9 +15,11 @@ from typing import Any
 from conformance._native import lib
 from conformance.cases import Case, all_cases
 from conformance.errors import OrigaxError
+from conformance.facts import executes
 from conformance.rendering import render
 from conformance.strays import sweep
-from conformance.tracing import program
+from conformance.tracing import image
+from conformance.tracing.image import executable
 from conformance.tracing.snapshot import Missed
 from conformance.tracing.tracee import Options, Seen, Trace
 
@@ -27,7 +29,7 @@ def trace_case(case: Case, options: Options, cpus: tuple[int, ...]) -> dict[str,
 
     ``verdict`` and ``reason`` are there only if it could not be traced to its end.
     """
-    trace = Trace(options, cpus)
+    trace = Trace(options, cpus, case.way)
     answer: dict[str, Any] = {}
     try:
         with trace:
@@ -60,7 +62,7 @@ def repeat_case(
             tuple(last["lines"]), {"count": 0, "lines": last["lines"], "stops": last["stops"]}
         )
         kept["count"] += 1
-    digests = program.digests()
+    digests = image.digests()
     return {
         "id": case.id,
         "verdict": last.get("verdict"),
@@ -92,6 +94,8 @@ def main() -> int:
     lib.origax_subreaper()
     if lib.origax_die_with_parent(parent):
         return 3
+    if executes(executable("true", "ia32"))[0]:
+        lib.origax_narrow()
     serve(tuple(cpus))
     return 0
 

@@ -3,6 +3,9 @@
  * The board: one shared mapping on which the tracer pins what a program is to
  * do, and the program what it saw. Also the calls of the C side. This file is
  * read by the compiler and by cffi alike: declarations only, no directives.
+ *
+ * Programs of every width share it with a tracer of any width, so each member
+ * stands where it would in 64-bit code: 8 bytes at multiples of 8.
  */
 
 /* The kernel's user_regs_struct (arch/x86/include/asm/user_64.h). */
@@ -24,7 +27,7 @@ struct origax_frame {
 };
 
 struct origax_board {
-	/* Pinned by the tracer before the launch. */
+	/* Pinned by the tracer before the launch, but for the segments. */
 	struct origax_regs in_;		/* registers at the site */
 	uint64_t ready;			/* by the program: they are loaded */
 	uint64_t turn;			/* where site to_spin jumps, always */
@@ -36,18 +39,25 @@ struct origax_board {
 	uint64_t handler_flags[8];	/* SA_ flags; SIG_IGN where ignore */
 	uint32_t handler_ignore[8];
 	uint64_t blocked;		/* signal mask at the site */
+	uint32_t site;			/* which of the image's labels */
+	int32_t setup;			/* which of its setups; -1: none */
+	int32_t parent;			/* the tracer's process */
 	uint32_t traced;		/* stop at the gate, for the tracer */
 	uint32_t cpu;			/* CPU to run on */
 	uint32_t edits;			/* what handlers write before returning: */
-	uint32_t edit_at[4];		/* index into gregs of sigcontext */
+	uint32_t edit_at[4];		/* index into the words of sigcontext */
 	uint64_t edit_to[4];
 	uint32_t skip;			/* handlers return to the site's end */
 	uint32_t quit_after;		/* exit at this many frames; 0: never */
 	uint32_t asked;			/* rounds that a helper thread is to do */
 	/* Pinned by the program. */
+	uint32_t begun;			/* runs its own code */
 	uint32_t landed;		/* came out of the site's end */
 	uint32_t failed;		/* the setup could not; errno */
 	uint32_t frames;		/* signals handled, kept up to 16 */
+	uint32_t unused;
+	uint64_t vdso;			/* AT_SYSINFO: __kernel_vsyscall, or 0 */
+	uint64_t landing_pad;		/* behind its int $0x80, or 0 */
 	struct origax_regs out;		/* registers at the site's end */
 	uint64_t result[16];		/* by the setup's documentation */
 	uint64_t rseq[8];		/* struct rseq, where it is aligned */
@@ -57,31 +67,38 @@ struct origax_board {
 
 /* A named place in probe code. Sites are entered; other labels lie within. */
 struct origax_label {
-	const char *name;
-	const uint8_t *start, *end;
-	uint64_t is_site;
+	uint64_t name, start, end, is_site;
 };
 
 /* A preparation that some programs need before their site. */
 struct origax_setup {
-	const char *name;
-	int (*prepare)(struct origax_board *board);
+	uint64_t name, prepare;		/* int (*)(struct origax_board *) */
+};
+
+/* What an image tells of itself, in an ELF note: addresses. */
+struct origax_image {
+	uint64_t labels, labels_end;	/* struct origax_label */
+	uint64_t setups, setups_end;	/* struct origax_setup */
+	uint64_t board, stacks[2], stack_size;
 };
 
 /* One stop, through every view; each err_ is an errno, or 0. */
 struct origax_stop {
 	int32_t pid, status;
 	int32_t err_regs, err_regset, err_user, err_info, err_siginfo,
-		err_message;
+		err_message, err_narrow, err_narrow_user;
 	uint32_t regset_size, info_size;
-	struct origax_regs regs;	/* PTRACE_GETREGS */
-	struct origax_regs regset;	/* PTRACE_GETREGSET NT_PRSTATUS */
-	uint64_t user[114];		/* PTRACE_PEEKUSER, struct user */
+	uint32_t bits;			/* 64 or 32, the tracer's own */
+	uint32_t narrowed;		/* the narrow views were read */
+	struct origax_regs regs;	/* PTRACE_GETREGS; 64-bit tracers only */
+	struct origax_regs regset;	/* PTRACE_GETREGSET NT_PRSTATUS, raw */
+	uint64_t user[114];		/* PTRACE_PEEKUSER, struct user; likewise */
 	uint64_t info[12];		/* PTRACE_GET_SYSCALL_INFO */
 	uint8_t siginfo[128];		/* PTRACE_GETSIGINFO */
 	uint64_t message;		/* PTRACE_GETEVENTMSG */
+	uint32_t narrow[18];		/* PTRACE_GETREGS by a 32-bit request */
+	uint32_t narrow_user[72];	/* PTRACE_PEEKUSER likewise */
 };
-
 /* What makes the kernel stop a spinning program: see cprobes/frames.c. */
 enum origax_cause {
 	ORIGAX_SIGNAL,			/* a signal that comes by itself */
@@ -107,13 +124,12 @@ struct origax_loop {
 };
 
 struct origax_board *origax_board(void);
-const struct origax_label *origax_labels(uint32_t *count);
-const struct origax_setup *origax_setups(uint32_t *count);
-uint64_t origax_stack(uint32_t which, uint32_t *size);
-int origax_launch(uint32_t label, int setup);
+int origax_launch(const char *path);
 int origax_use_up_pids(int below);
 int origax_take(int pid, long request, long signo, struct origax_stop *stop);
 int origax_read(int pid, int status, struct origax_stop *stop);
+int origax_narrow(void);
+int origax_narrow_poke(int pid, uint32_t offset, uint32_t word);
 int origax_deadline(uint32_t milliseconds);
 void origax_ask(uint64_t entry);
 int origax_provoke(struct origax_loop *loop);

@@ -14,11 +14,12 @@
  *   running program by an interrupt of its own.
  * - SIGNAL and CALL: the interrupt itself brings the signal.
  */
-#include "probe.h"
+#include "tracer.h"
 
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/perf_event.h>
+#include <linux/rseq.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -27,10 +28,11 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "spin.h"
+
 #define BLOCK 4096
 #define LONGEST 10000000UL	/* nanoseconds to SLEEP or be BUSY */
 #define PATIENCE 1000		/* unproven stops in a row; then it is shown */
-#define GLANCE 1000		/* looks at a program for one answer */
 #define SLICE 100000UL		/* nanoseconds: the least that a kernel takes */
 
 #ifndef PTRACE_INTERRUPT
@@ -38,16 +40,11 @@
 #endif
 
 extern int origax_expired(void) __attribute__((visibility("hidden")));
-extern void origax_disarm(struct origax_board *)
-	__attribute__((visibility("hidden")));
 
 /* Have the spinning program pass once more through its way in. */
 void origax_ask(uint64_t entry)
 {
-	struct origax_board *board = origax_board();
-
-	__atomic_store_n(&board->spinning, 0, __ATOMIC_SEQ_CST);
-	__atomic_store_n(&board->turn, entry, __ATOMIC_SEQ_CST);
+	ask_to_pass(origax_board(), entry);
 }
 
 static int spins(void)
@@ -55,19 +52,10 @@ static int spins(void)
 	return __atomic_load_n(&origax_board()->spinning, __ATOMIC_SEQ_CST);
 }
 
-/* Whether the program spins at this very moment, on another CPU than ours. */
-__attribute__((visibility("hidden")))
-int origax_spins_now(uint64_t entry)
+/* Take the bad pointer away, or the kernel would find it again. */
+static void disarm(struct origax_board *board)
 {
-	int i;
-
-	origax_ask(entry);
-	for (i = 0; i < GLANCE; i++) {
-		if (spins())
-			return 1;
-		__builtin_ia32_pause();
-	}
-	return 0;
+	__atomic_store_n(&rseq_area(board)->rseq_cs, 0, __ATOMIC_SEQ_CST);
 }
 
 static uint64_t now(void)
@@ -116,7 +104,7 @@ int origax_provoke(struct origax_loop *loop)
 		return 0;
 	case ORIGAX_WATCH:
 		/* Not long ago, but now: it may have lost its CPU since. */
-		while (!origax_spins_now(loop->entry)) {
+		while (!spins_now(origax_board(), loop->entry)) {
 			if (origax_expired())
 				return -ETIME;
 			/* Who slept is heard sooner than who computed. */
@@ -184,7 +172,7 @@ static int stop_once(struct origax_loop *loop, struct origax_stop *stop)
 		return error;
 	loop->waiting = 0;
 	if (loop->cause == ORIGAX_CALL)
-		origax_disarm(origax_board());
+		disarm(origax_board());
 	return 0;
 }
 

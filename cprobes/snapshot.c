@@ -3,22 +3,28 @@
  * One stop in one call: resume, wait, and read every view. Called with the
  * GIL released; a wait is ended by the deadline of origax_deadline().
  */
-#include "probe.h"
+#include "tracer.h"
 
 #include <string.h>
-#include <sys/ptrace.h>
-#include <sys/uio.h>
+#include <sys/mman.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <time.h>
 
-#define NT_PRSTATUS 1
-#ifndef PTRACE_GET_SYSCALL_INFO
-#define PTRACE_GET_SYSCALL_INFO 0x420e
-#endif
+static inline long ptrace_request(long request, long pid, unsigned long addr,
+				  unsigned long data)
+{
+	long result = syscall(SYS_ptrace, request, pid, addr, data);
 
+	return result < 0 ? -errno : result;
+}
+
+#include "reading.h"
+
+#ifdef __x86_64__
 _Static_assert(sizeof(struct user) == sizeof(((struct origax_stop *)0)->user),
 	       "PEEKUSER reads the whole of struct user");
+#endif
 
 static volatile sig_atomic_t expired;
 
@@ -70,46 +76,87 @@ int origax_expired(void)
 	return expired;
 }
 
-static int error_of(long result)
+#ifdef __x86_64__
+/*
+ * The view of a 32-bit tracer: int $0x80 takes the ptrace() of 32-bit programs
+ * (compat_sys_ptrace), whose memory ends at 4 GiB. Made by origax_narrow().
+ */
+static uint32_t *low;
+
+static long narrow_request(long request, long pid, unsigned long addr,
+			   const void *data)
 {
-	return result < 0 ? errno : 0;
+	long ret;
+
+	__asm__ volatile("int $0x80"
+			 : "=a"(ret)
+			 : "0"(26L), "b"(request), "c"(pid), "d"(addr),
+			   "S"(data)
+			 : "memory", "r8", "r9", "r10", "r11");
+	return ret;
 }
 
-static void read_user(int pid, struct origax_stop *stop)
+/*
+ * From now on every stop is read as a 32-bit tracer sees it, too: only where
+ * the kernel runs 32-bit programs, for elsewhere int $0x80 is a fault. Returns
+ * 0 or -errno.
+ */
+int origax_narrow(void)
 {
-	unsigned long i;
+	void *at = low;
 
-	/* The raw system call: libc's ptrace() blurs -1 and an error. */
-	for (i = 0; i < sizeof(stop->user) / sizeof(*stop->user); i++)
-		if (syscall(SYS_ptrace, PTRACE_PEEKUSER, pid, i * 8,
-			    &stop->user[i]) && !stop->err_user)
-			stop->err_user = errno;
+	if (!low)
+		at = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	if (at == MAP_FAILED)
+		return -errno;
+	low = at;
+	return 0;
 }
+
+static void read_narrow(int pid, struct origax_stop *stop)
+{
+	unsigned int i;
+	long error;
+
+	error = narrow_request(REQUEST_GETREGS, pid, 0, low);
+	stop->err_narrow = error_of(error);
+	memcpy(stop->narrow, low, NARROW_REGS * 4);
+	for (i = 0; i < NARROW_REGS; i++) {
+		error = narrow_request(REQUEST_PEEKUSER, pid, i * 4, low + i);
+		if (error < 0 && !stop->err_narrow_user)
+			stop->err_narrow_user = -error;
+	}
+	memcpy(stop->narrow_user, low, NARROW_REGS * 4);
+	stop->narrowed = 1;
+}
+
+/* PTRACE_POKEUSER as a 32-bit tracer makes it. Returns 0 or -errno. */
+int origax_narrow_poke(int pid, uint32_t offset, uint32_t word)
+{
+	return narrow_request(REQUEST_POKEUSER, pid, offset,
+			      (const void *)(uintptr_t)word);
+}
+#else
+int origax_narrow(void)
+{
+	return 0;
+}
+
+int origax_narrow_poke(int pid, uint32_t offset, uint32_t word)
+{
+	return ptrace_request(REQUEST_POKEUSER, pid, offset, word);
+}
+#endif
 
 /* Read every view of a task that has stopped with that status of waitpid. */
 int origax_read(int pid, int status, struct origax_stop *stop)
 {
-	struct iovec iov = { &stop->regset, sizeof(stop->regset) };
-	long size;
-
-	memset(stop, 0, sizeof(*stop));
-	stop->pid = pid;
-	stop->status = status;
-	if (!WIFSTOPPED(status))
-		return 0;
-	stop->err_regs = error_of(ptrace(PTRACE_GETREGS, pid, 0, &stop->regs));
-	stop->err_regset = error_of(ptrace(PTRACE_GETREGSET, pid, NT_PRSTATUS,
-					   &iov));
-	stop->regset_size = iov.iov_len;
-	read_user(pid, stop);
-	size = ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(stop->info),
-		      stop->info);
-	stop->err_info = error_of(size);
-	stop->info_size = size < 0 ? 0 : size;
-	stop->err_siginfo = error_of(ptrace(PTRACE_GETSIGINFO, pid, 0,
-					    stop->siginfo));
-	stop->err_message = error_of(ptrace(PTRACE_GETEVENTMSG, pid, 0,
-					    &stop->message));
+	read_views(pid, status, stop);
+#ifdef __x86_64__
+	if (low && WIFSTOPPED(status))
+		read_narrow(pid, stop);
+#endif
 	return 0;
 }
 
@@ -123,7 +170,7 @@ int origax_take(int pid, long request, long signo, struct origax_stop *stop)
 {
 	int status;
 
-	if (request && ptrace(request, pid, 0, signo) < 0)
+	if (request && ptrace_request(request, pid, 0, signo) < 0)
 		return -errno;
 	if (waitpid(pid, &status, __WALL) < 0) {
 		if (errno == EINTR && expired)

@@ -24,6 +24,7 @@ from conformance.facts import Environment, Fact
 from conformance.rendering import render
 from conformance.tracing import frames, program, requests
 from conformance.tracing.frames import Arrivals, Cause, Frames, Kind
+from conformance.tracing.image import PROGRAMS, elf, image
 from conformance.tracing.tracee import Options, Seen, Task, Trace
 
 PID = 1
@@ -41,13 +42,17 @@ def trace() -> Iterator[Trace]:
         yield made
 
 
+IMAGE = image("x86_64")
+
+
 def stop(**changed: int) -> Any:
     """A stop of the spinning program by PTRACE_INTERRUPT, every view agreeing; or nearly so."""
-    spin = program.labels()["spin"].start
+    spin = IMAGE.labels["spin"].start
     regs = program.own() | {"orig_ax": -1, "ip": spin, "ax": AX, "flags": 0x202} | changed
     words = {name: word & WORD for name, word in regs.items()}
     made = ffi.new(
-        "struct origax_stop *", {"status": EVENT_STOP, "regset_size": 216, "info_size": 24}
+        "struct origax_stop *",
+        {"status": EVENT_STOP, "regset_size": 216, "info_size": 24, "bits": 64},
     )
     code = signal.SIGTRAP | 128 << 8
     made.siginfo = struct.pack("=iiiii", signal.SIGTRAP, 0, code, 0, PID).ljust(128, b"\0")
@@ -75,8 +80,10 @@ def fake(monkeypatch: pytest.MonkeyPatch, trace: Trace, stops: Sequence[Any]) ->
 
 @pytest.fixture
 def board() -> None:
-    """A board as the launch of the spinning program writes it."""
-    program._write(program.board(), SPINNER, 0, True)
+    """A board as the launch of the spinning program, and the program itself, write it."""
+    pinned = program.board()
+    program._write(pinned, SPINNER, IMAGE, 0, True)
+    pinned.in_.cs, pinned.in_.ss = 0x33, 0x2B
 
 
 def taken(trace: Trace) -> list[tuple[int, str]]:
@@ -226,7 +233,14 @@ def test_not_urgent() -> None:
 
 
 # The two bytes before the loop are NOPs: a kernel that moves ip back by 2 does not crash it.
-def test_padding() -> None:
-    spin = program.labels()["spin"].start
-    assert bytes(ffi.buffer(ffi.cast("uint8_t *", spin - 2), 2)) == b"\x90\x90"
+@pytest.mark.parametrize("name", ["x86_64", "int80_64", "int80_32", "vdso_32", "x32"])
+def test_padding(name: str) -> None:
+    if not (PROGRAMS / name).exists():
+        pytest.skip("the compiler has no such width")
+    spin = image(name).labels["spin"].start
+    assert elf(PROGRAMS / name).at(spin - 2, 2) == b"\x90\x90"
+
+
+# The causes of frames have the numbers of the C side.
+def test_causes() -> None:
     assert lib.ORIGAX_READ == Kind.READ

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from conformance.doors import DOORS, OF_ABI, Door
+
 if TYPE_CHECKING:
     from conformance.tracing.tracee import Trace
 
@@ -43,6 +45,7 @@ class Probe:
     :param other_cpu: run on another CPU than the tracer's
     :param results: names for the setup's results, in order, to be reported
     :param show: further fields of its handlers' frames: ``mask``, the one that they return to
+    :param door: by which it enters the kernel, if not by its case's
     """
 
     site: str
@@ -58,13 +61,14 @@ class Probe:
     other_cpu: bool = False
     results: Sequence[str] = ()
     show: Sequence[str] = ()
+    door: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
     """One case of the suite.
 
-    :param id: ``family.name``, stable for years
+    :param id: ``family.name``, stable for years; ``family.name.DOOR`` for a further door or ABI
     :param door: the instruction and code width by which the program enters the kernel
     :param covers: rows of the table of behaviours
     :param needs: names of boolean facts without which the case is skipped
@@ -79,6 +83,11 @@ class Case:
     needs: tuple[str, ...]
     group: str | None
     drive: Callable[[Trace], None]
+
+    @property
+    def way(self) -> Door:
+        """The door by which its programs make system calls."""
+        return DOORS.get(self.door) or OF_ABI[self.abi]
 
     @property
     def family(self) -> str:
@@ -96,18 +105,29 @@ _registry: dict[str, Case] = {}
 
 
 def case(
-    name: str, *, door: str, covers: Sequence[int], abi: str = "x86_64",
-    needs: Sequence[str] = (), group: str | None = None,
+    name: str, *, door: str, covers: Sequence[int], abi: str = "", needs: Sequence[str] = (),
+    group: str | None = None, also: Sequence[str] = (),
 ) -> Callable[[Callable[[Trace], None]], Callable[[Trace], None]]:  # fmt: skip
     """Register the function below as the case of that id.
 
+    :param door: by which its programs enter the kernel: a name of `DOORS`, or ``none``
+    :param abi: of its programs, where the door does not tell
+    :param also: further doors at which the function is driven alike, as case ``name.DOOR``; if the
+        door is ``none``, further ABIs
     :raises ValueError: the id is taken
     """
 
     def register(drive: Callable[[Trace], None]) -> Callable[[Trace], None]:
-        if name in _registry:
-            raise ValueError(f"two cases are named {name}")
-        _registry[name] = Case(name, abi, door, tuple(covers), tuple(needs), group, drive)
+        for other in ("", *also):
+            through = door if door == "none" else other or door
+            of = (other if door == "none" else "") or abi
+            of = of or (DOORS[through].abi if through in DOORS else "x86_64")
+            id_ = f"{name}.{other}" if other else name
+            if id_ in _registry:
+                raise ValueError(f"two cases are named {id_}")
+            way = DOORS.get(through) or OF_ABI[of]
+            every = tuple(dict.fromkeys((*way.needs, *needs)))
+            _registry[id_] = Case(id_, of, through, tuple(covers), every, group, drive)
         return drive
 
     return register

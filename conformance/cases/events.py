@@ -12,7 +12,8 @@ from dataclasses import replace
 from conformance.abi import Nr, error_name
 from conformance.cases import Probe, case
 from conformance.strays import WALL
-from conformance.tracing import program, requests
+from conformance.tracing import requests
+from conformance.tracing.image import executable
 from conformance.tracing.tracee import Task, Trace
 
 BASE = requests.O_BASE
@@ -26,7 +27,7 @@ CLONE_PTRACE, CLONE_VFORK, CLONE_THREAD, CLONE_SYSVSEM = 0x2000, 0x4000, 0x10000
 CLONE_UNTRACED = 0x800000
 THREAD = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM
 
-TRUE = str(program.executable("true"))
+TRUE = str(executable("true"))
 
 
 def clone(flags: int) -> Probe:

@@ -232,9 +232,9 @@ def function_call(trace: Trace) -> None:
     """
     cause, tally = Cause(Kind.CALL), Tally("CAL", trace.cpu)
     for probe in programs(trace):
-        caller = replace(probe, setup="membarrier", args=[trace.cpus[1], 0, frames.entry()])
+        caller = replace(probe, setup="membarrier", args=[trace.cpus[1], 0, frames.entry(trace)])
         catch(trace, caller, cause, tally)
-        control(trace, replace(caller, args=[trace.cpus[1], 1, frames.entry()]), cause)
+        control(trace, replace(caller, args=[trace.cpus[1], 1, frames.entry(trace)]), cause)
     tally.record(trace)
 
 

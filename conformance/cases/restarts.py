@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from conformance.abi import Nr
 from conformance.cases import Handler, Probe, case
-from conformance.tracing import program, requests
+from conformance.tracing import requests
 from conformance.tracing.snapshot import Stop
 from conformance.tracing.tracee import Task, Trace
 
@@ -86,6 +86,7 @@ def making(
 ) -> Iterator[tuple[Probe, Action]]:
     """Yield a program that makes a call, and what lets the call go."""
     reader, writer = os.pipe()
+    os.set_inheritable(reader, True)
     probe = Probe(
         setup=call.setup, args=(reader, *call.args), handlers=handlers,
         **{"site": "syscall", "regs": {"ax": call.number}} | more,
@@ -381,14 +382,9 @@ def rewrite(trace: Trace, call: Call, number: int) -> None:
     released(trace, call)
 
 
-def address(label: str) -> int:
-    """Where a label of the probes is."""
-    return program.labels()[label].start
-
-
 def call_function(task: Task, saved: Stop, function: str) -> None:
     """Have the program call another function as a debugger does, from a stop, and restore it."""
-    task.poke(orig_ax=-1, ip=address(function))
+    task.poke(orig_ax=-1, ip=task.trace.label(function).start)
     task.cont()
     task.put_back(saved)
 
@@ -724,7 +720,7 @@ def late_signal(trace: Trace) -> None:
             byte = task.poke_code("syscall", INT3)
             task.cont()
             task.poke_code("syscall", byte)
-            task.poke(ip=address("syscall"))
+            task.poke(ip=trace.label("syscall").start)
             task.signal(SECOND)
             complete(trace, task, release)
         released(trace, call)

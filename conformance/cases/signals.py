@@ -13,7 +13,7 @@ from conformance.abi import Nr
 from conformance.cases import Handler, Probe, case
 from conformance.tracing import frames, program, requests
 from conformance.tracing.snapshot import Stop
-from conformance.tracing.tracee import Poke, Task, Trace
+from conformance.tracing.tracee import Task, Trace
 
 SA_ONSTACK: Final = 0x0800_0000
 SA_RESTART: Final = 0x1000_0000
@@ -92,7 +92,7 @@ def replace_siginfo(task: Task, signo: int, code: int) -> None:
     raw = requests.getsiginfo(task.pid)
     requests.setsiginfo(task.pid, struct.pack("=iii", signo, 0, code) + raw[12:])
     name = "SI_QUEUE" if code == SI_QUEUE else str(code)
-    task.trace.events.append(Poke(task.who, {"signo": Signals(signo).name, "code": name}))
+    task.trace.add_poke("", task.who, signo=Signals(signo).name, code=name)
 
 
 @case("signals.user_code", door="none", covers=[83, 85])

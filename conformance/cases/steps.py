@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from conformance.abi import Nr
 from conformance.cases import Handler, Probe, case
-from conformance.tracing import program, requests
+from conformance.tracing import requests
+from conformance.tracing.image import executable
 from conformance.tracing.tracee import Task, Trace
 
 DR6 = ("dr6",)
@@ -23,21 +24,21 @@ EXECUTE, WRITE, IO, ACCESS = 0, 1, 2, 3
 """Kinds of a debug register's condition: the R/W field of DR7."""
 
 
-def end_of(site: str) -> int:
+def end_of(task: Task, site: str) -> int:
     """Address of a site's end."""
-    return program.labels()[site].end
+    return task.trace.image.labels[site].end
 
 
-def within(site: str, offset: int) -> int:
+def within(task: Task, site: str, offset: int) -> int:
     """Address so many bytes into a site."""
-    return program.labels()[site].start + offset
+    return task.trace.image.labels[site].start + offset
 
 
 def walk(task: Task, site: str, request: int = requests.SINGLESTEP) -> None:
     """Step until the end of the site, taking every stop, then on to the program's end."""
     for _ in range(LIMIT):
         stop = task.take(request, 0, DR6)
-        if stop.ended or stop.regs["ip"] == end_of(site):
+        if stop.ended or stop.regs["ip"] == end_of(task, site):
             break
     if not stop.ended:
         task.finish()
@@ -278,12 +279,12 @@ def breakpoint_(trace: Trace) -> None:
     probe = Probe(site="nops")
     trace.heading(reached="cont")
     with trace.launch(probe) as task:
-        task.poke_debug(dr0=within("nops", 1), dr7=condition(0, EXECUTE))
+        task.poke_debug(dr0=within(task, "nops", 1), dr7=condition(0, EXECUTE))
         task.take(requests.CONT, 0, DR67)
         task.finish()
     trace.heading(reached="step")
     with trace.launch(probe) as task:
-        task.poke_debug(dr3=within("nops", 1), dr7=condition(3, EXECUTE))
+        task.poke_debug(dr3=within(task, "nops", 1), dr7=condition(3, EXECUTE))
         task.run_to("nops")
         walk(task, "nops")
     trace.control(probe)
@@ -330,12 +331,12 @@ def dr6(trace: Trace) -> None:
     """See what DR6 says at stops that are no debug exception, and after it has been written."""
     probe = Probe(site="nops", setup="cells")
     with trace.launch(probe) as task:
-        task.poke_debug(dr0=within("nops", 1), dr7=condition(0, EXECUTE))
+        task.poke_debug(dr0=within(task, "nops", 1), dr7=condition(0, EXECUTE))
         task.take(requests.CONT, 0, DR6)
         task.take(requests.SYSCALL, 0, DR6)
     trace.heading(written="0xffff0ff0")
     with trace.launch(probe) as task:
-        task.poke_debug(dr0=within("nops", 1), dr7=condition(0, EXECUTE))
+        task.poke_debug(dr0=within(task, "nops", 1), dr7=condition(0, EXECUTE))
         task.take(requests.CONT, 0, DR6)
         task.poke_debug(dr6=0xFFFF0FF0)
         task.take(requests.SYSCALL, 0, DR6)
@@ -362,11 +363,11 @@ def debug_order(trace: Trace) -> None:
     """Enable a breakpoint in DR7 before DR0 has its address; move it while enabled; disable it."""
     probe = Probe(site="nops")
     with trace.launch(probe) as task:
-        task.poke_debug(dr7=condition(0, EXECUTE), dr0=within("nops", 1))
+        task.poke_debug(dr7=condition(0, EXECUTE), dr0=within(task, "nops", 1))
         task.take(requests.CONT, 0, DEBUG)
-        task.poke_debug(dr0=within("nops", 2))
+        task.poke_debug(dr0=within(task, "nops", 2))
         task.take(requests.CONT, 0, DEBUG)
-        task.poke_debug(dr0=within("nops", 3), dr7=0)
+        task.poke_debug(dr0=within(task, "nops", 3), dr7=0)
         task.take(requests.SYSCALL, 0, DEBUG)
     trace.control(probe)
 
@@ -437,7 +438,7 @@ def resume_flag(trace: Trace) -> None:
     for rf in ("kept", "cleared"):
         trace.heading(RF=rf)
         with trace.launch(probe) as task:
-            task.poke_debug(dr0=within("nops", 1), dr7=condition(0, EXECUTE))
+            task.poke_debug(dr0=within(task, "nops", 1), dr7=condition(0, EXECUTE))
             task.cont()
             if rf == "cleared":
                 task.poke(flags=0x202)
@@ -445,7 +446,7 @@ def resume_flag(trace: Trace) -> None:
             task.finish()
     trace.heading(RF="in_the_signal_frame")
     with trace.launch(probe) as task:
-        task.poke_debug(dr0=within("nops", 1), dr7=condition(0, EXECUTE))
+        task.poke_debug(dr0=within(task, "nops", 1), dr7=condition(0, EXECUTE))
         task.cont()
         task.syscall(signal.SIGTRAP)
         task.syscall()
@@ -458,7 +459,7 @@ def rounds(trace: Trace) -> None:
     """Hit an instruction breakpoint once a round of a loop, resuming by PTRACE_CONT."""
     probe = Probe(site="rounds", regs={"cx": 3})
     with trace.launch(probe) as task:
-        task.poke_debug(dr0=within("rounds", 0), dr7=condition(0, EXECUTE))
+        task.poke_debug(dr0=within(task, "rounds", 0), dr7=condition(0, EXECUTE))
         while not task.cont().ended:
             pass
     trace.control(probe)
@@ -487,7 +488,7 @@ def detach(trace: Trace) -> None:
         with trace.launch(probe) as task:
             task.run_to("nops")
             if left == "breakpoint":
-                task.poke_debug(dr0=within("nops", 2), dr7=condition(0, EXECUTE))
+                task.poke_debug(dr0=within(task, "nops", 2), dr7=condition(0, EXECUTE))
             task.step()
             task.detach()
             task.take()
@@ -500,7 +501,7 @@ def fork(trace: Trace) -> None:
     probe = Probe(site="fork", regs={"ax": Nr.fork})
     trace.heading(child="attached")
     with trace.launch(probe, requests.O_BASE | requests.O_TRACEFORK) as task:
-        task.poke_debug(dr0=within("fork", 2), dr7=condition(0, EXECUTE))
+        task.poke_debug(dr0=within(task, "fork", 2), dr7=condition(0, EXECUTE))
         task.run_to("fork")
         event = task.step()
         child = trace.child(event.message, "child")
@@ -523,11 +524,11 @@ def fork(trace: Trace) -> None:
 def exec_(trace: Trace) -> None:
     """Step over execve() into the new program, debug registers set; then from EVENT_EXEC."""
     probe = Probe(
-        site="syscall", setup="exec", regs={"ax": Nr.execve}, text=str(program.executable("true"))
+        site="syscall", setup="exec", regs={"ax": Nr.execve}, text=str(executable("true"))
     )
     trace.heading(step_from="before")
     with trace.launch(probe) as task:
-        task.poke_debug(dr0=within("nops", 2), dr7=condition(0, EXECUTE))
+        task.poke_debug(dr0=within(task, "nops", 2), dr7=condition(0, EXECUTE))
         task.run_to("syscall")
         stop = task.look(requests.SINGLESTEP)
         trace.executed(stop)

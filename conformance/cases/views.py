@@ -14,7 +14,8 @@ from functools import partial
 
 from conformance.abi import ARGUMENTS, REGISTERS, WORD, Nr, call, flags
 from conformance.cases import Handler, Probe, case
-from conformance.tracing import core, program, requests
+from conformance.tracing import core, requests
+from conformance.tracing.image import executable
 from conformance.tracing.memory import MEMORY
 from conformance.tracing.proc import blocked_in
 from conformance.tracing.snapshot import Reading, Stop
@@ -175,13 +176,14 @@ def children(trace: Trace) -> None:
 
 
 @contextmanager
-def executing() -> Iterator[Probe]:
+def executing(trace: Trace) -> Iterator[Probe]:
     """Make a program that executes the freestanding one, with one empty argument and no
     environment.
     """
-    image = os.open(program.executable("true"), os.O_RDONLY)
+    image = os.open(executable("true"), os.O_RDONLY)
+    os.set_inheritable(image, True)
     try:
-        argv = program.board_address("arg")
+        argv = trace.board_address("arg")
         null = argv + 8
         regs = {"ax": Nr.execveat, "di": image, "si": null, "dx": argv, "r10": null,
                 "r8": AT_EMPTY_PATH}  # fmt: skip
@@ -195,7 +197,7 @@ def exec_(trace: Trace) -> None:
     """Read every view at the event of execveat() and at the exit of the call, whose number has
     become that of execve().
     """
-    with executing() as probe:
+    with executing(trace) as probe:
         with trace.launch(probe, requests.O_BASE | requests.O_TRACEEXEC) as task:
             proc(trace, task, task.cont())
             proc(trace, task, task.syscall())
@@ -606,7 +608,7 @@ def bases(trace: Trace) -> None:
     """
     for name in ARCH_GET:
         trace.heading(register=name)
-        where = program.board_address("result")
+        where = trace.board_address("result")
         probe = Probe(
             site="syscall", regs={"ax": Nr.arch_prctl, "di": ARCH_GET[name], "si": where},
             results=[name],
@@ -857,7 +859,7 @@ def memory(trace: Trace) -> None:
     """Read a word of the program's memory, and one where nothing is mapped, by PTRACE_PEEKTEXT,
     /proc/PID/mem and process_vm_readv; write each by one of them and read it by all three.
     """
-    places = {"board": program.board_address("arg"), "nowhere": 0}
+    places = {"board": trace.board_address("arg"), "nowhere": 0}
     probe = Probe(site="syscall", regs={"ax": Nr.getpid}, args=[0x1122_3344_5566_7788])
     with trace.launch(probe) as task:
         task.syscall()

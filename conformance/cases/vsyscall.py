@@ -10,7 +10,7 @@ from typing import Final
 
 from conformance.abi import RESTARTS, Nr
 from conformance.cases import Handler, Probe, case
-from conformance.tracing import program, requests
+from conformance.tracing import requests
 from conformance.tracing.snapshot import Stop
 from conformance.tracing.tracee import Task, Trace
 
@@ -144,10 +144,10 @@ def breakpoint_(trace: Trace) -> None:
     """Set an instruction breakpoint in the page, where the call comes back, and one instruction
     behind that; PTRACE_CONT.
     """
-    back = program.labels()["vsyscall_back"].start
+    back = trace.image.labels["vsyscall_back"].start
     probe = call()
     for where in (PAGE + 0x800, back, back + 1):
-        trace.heading(at=program.place(where) or "page")
+        trace.heading(at=trace.image.place(where) or "page")
         with trace.launch(probe) as task:
             task.poke_debug(dr0=where, dr7=1)
             go_on(task, task.cont())

@@ -82,6 +82,7 @@ def directory() -> Iterator[Directory]:
     """Make a directory for core files, and remove it and all that is in it."""
     with tempfile.TemporaryDirectory(prefix="origax-") as name:
         fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY)
+        os.set_inheritable(fd, True)
         try:
             yield Directory(Path(name), fd)
         finally:

@@ -30,9 +30,9 @@ INTERRUPTS: Final = Path("/proc/interrupts")
 _STOP: Final = "struct origax_stop *"
 
 
-def entry() -> int:
+def entry(trace: Trace) -> int:
     """Address of the site, whose first instructions say on the board that the loop is reached."""
-    return program.labels()[SITE].start
+    return trace.label(SITE).start
 
 
 class Kind(IntEnum):
@@ -60,12 +60,12 @@ class Cause:
     fd: int = -1
     prove: bool = True
 
-    def loop(self, pid: int) -> Any:
+    def loop(self, task: Task) -> Any:
         """Give the C side's struct origax_loop."""
         return ffi.new(
             "struct origax_loop *",
-            {"pid": pid, "fd": self.fd, "cause": self.kind, "prove": self.prove,
-             "entry": entry(), "nanoseconds": self.nanoseconds},
+            {"pid": task.pid, "fd": self.fd, "cause": self.kind, "prove": self.prove,
+             "entry": entry(task.trace), "nanoseconds": self.nanoseconds},
         )  # fmt: skip
 
 
@@ -92,7 +92,7 @@ class Frames:
         self.taken = 0
         self.ended = False
         self._task = task
-        self._loop = cause.loop(task.pid)
+        self._loop = cause.loop(task)
         self._stop, self._last = ffi.new(_STOP), ffi.new(_STOP)
         self._count = 0
 
@@ -206,7 +206,7 @@ def prove(trace: Trace) -> None:
 
     :raises Missed: it was not before the deadline
     """
-    lib.origax_ask(entry())
+    lib.origax_ask(entry(trace))
     trace.wait_for(lambda: bool(program.board().spinning))
 
 
@@ -220,7 +220,7 @@ def handled(trace: Trace, number: int) -> None:
 
 def provoke(task: Task, cause: Cause) -> None:
     """Make the interrupt arrive once, and stop nothing."""
-    checked(int(lib.origax_provoke(cause.loop(task.pid))))
+    checked(int(lib.origax_provoke(cause.loop(task))))
 
 
 def clock(pid: int, nanoseconds: int) -> int:

@@ -3,31 +3,32 @@
 
 from __future__ import annotations
 
-import bisect
 import contextlib
-import functools
-import hashlib
 import os
 import signal
-import struct
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from enum import IntEnum
 from typing import Any, Final
 
 from conformance._native import ffi, lib
-from conformance.abi import REGISTERS, WORD
+from conformance.abi import REGISTERS, REGISTERS_32, WORD, Nr
 from conformance.cases import Probe
 from conformance.errors import HarnessError
 from conformance.strays import WALL
+from conformance.tracing.image import Image, entry_place
 
 PATTERNED: Final = ("bx", "cx", "dx", "si", "di", "bp", "r8", "r9", "r10", "r11", "r12", "r13",
                     "r14", "r15", "ax")  # fmt: skip
 PATTERN: Final = 0x0BA5_E000_C0DE_0000
-SIGCONTEXT: Final = ("r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "di", "si", "bp", "bx",
-                     "dx", "ax", "cx", "sp", "ip", "flags", "segments")  # fmt: skip
-"""struct sigcontext of 64-bit x86, in its order (arch/x86/include/uapi/asm/sigcontext.h)."""
+SIGCONTEXT: Final = {
+    64: ("r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "di", "si", "bp", "bx", "dx", "ax",
+         "cx", "sp", "ip", "flags", "segments"),
+    32: ("gs", "fs", "es", "ds", "di", "si", "bp", "sp", "bx", "dx", "cx", "ax", "trapno", "err",
+         "ip", "cs", "flags", "sp_at_signal", "ss"),
+}  # fmt: skip
+"""struct sigcontext of each width, in its order (arch/x86/include/uapi/asm/sigcontext.h)."""
 STACK_MARGIN: Final = 1024
 POLL: Final = 0.0002
 """Seconds between two looks at a program that is about to block, or to go."""
@@ -42,21 +43,6 @@ NUMBERS: Final = (
 """The other numbers below PID_MAX_LIMIT that stand in goldens: nor may a pid look like one."""
 CHILDREN: Final = 16
 """Pids behind a program's own that its children may get."""
-USER_CS, USER_DS = 0x33, 0x2B
-PROGRAMS: Final = Path(__file__).parents[1] / "_programs"
-ENTRY_SIZE: Final = 64
-"""Bytes from a freestanding program's entry on in which addresses are made symbolic."""
-
-
-@dataclass(frozen=True, slots=True)
-class Label:
-    """A named place in probe code."""
-
-    name: str
-    start: int
-    end: int
-    index: int
-    is_site: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +68,7 @@ class Report:
     """What a program told through the board, traced (``probe``) or not (``control``)."""
 
     head: str
+    bits: int
     frames: tuple[Frame, ...]
     landed: bool
     out: Mapping[str, int]
@@ -91,118 +78,51 @@ class Report:
     shown: tuple[str, ...] = ()
 
 
-@functools.cache
-def labels() -> Mapping[str, Label]:
-    """Every label of the probes, by name."""
-    count = ffi.new("uint32_t *")
-    table = lib.origax_labels(count)
-    found = [
-        Label(
-            ffi.string(table[i].name).decode(), int(ffi.cast("uintptr_t", table[i].start)),
-            int(ffi.cast("uintptr_t", table[i].end)), i, bool(table[i].is_site),
-        )
-        for i in range(count[0])
-    ]  # fmt: skip
-    named = {label.name: label for label in found}
-    if len(named) < len(found):
-        twice = sorted({label.name for label in found if named[label.name] is not label})
-        raise HarnessError(
-            f"two places are named {', '.join(twice)}", "the labels of cprobes/",
-            "give one of them another name",
-        )  # fmt: skip
-    return named
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What makes the words of a stop or a report readable.
 
-
-@functools.cache
-def setups() -> Mapping[str, int]:
-    """Number of each preparation, by name."""
-    count = ffi.new("uint32_t *")
-    table = lib.origax_setups(count)
-    return {ffi.string(table[i].name).decode(): i for i in range(count[0])}
-
-
-@functools.cache
-def _by_address() -> tuple[list[int], list[Label]]:
-    ordered = sorted(labels().values(), key=lambda label: (label.start, not label.is_site))
-    return [label.start for label in ordered], ordered
-
-
-def place(address: int) -> str | None:
-    """Name an address in probe code: ``spin``, ``syscall+2``; None elsewhere.
-
-    The innermost label that holds it is taken; a site's end belongs to it. In a freestanding
-    program it is ``entry``, and what follows.
+    :ivar own: the registers that the program holds at its site
+    :ivar pids: processes by name
+    :ivar image: that the program is of; None once it has executed another
+    :ivar numbers: the table of its system calls
+    :ivar vdso: __kernel_vsyscall, and the landing pad in it; 0 where there is none
     """
-    for entry in _entries():
-        if entry <= address < entry + ENTRY_SIZE:
-            return f"entry+{address - entry}" if address > entry else "entry"
-    starts, ordered = _by_address()
-    for at in range(bisect.bisect_right(starts, address) - 1, -1, -1):
-        label = ordered[at]
-        if address <= label.end:
-            offset = address - label.start
-            return f"{label.name}+{offset}" if offset else label.name
-        if label.is_site:
-            return None
-    return None
+
+    own: Mapping[str, int]
+    pids: Mapping[int, str]
+    image: Image | None
+    numbers: type[IntEnum] = Nr
+    vdso: tuple[int, int] = (0, 0)
+
+    def place(self, address: int) -> str | None:
+        """Name an address in the code that the program runs; None elsewhere."""
+        entry, pad = self.vdso
+        if address and address == pad:
+            return "landing_pad"
+        if entry and entry <= address < entry + VDSO_SIZE:
+            return f"vdso+{address - entry}" if address > entry else "vdso"
+        return self.image.place(address) if self.image else entry_place(address)
 
 
-def executable(name: str) -> Path:
-    """Path of a freestanding program, by the name of its source: ``true``."""
-    return PROGRAMS / f"{name}_x86_64"
+VDSO_SIZE: Final = 64
+"""Bytes of __kernel_vsyscall, and some."""
 
 
-@functools.cache
-def _entries() -> frozenset[int]:
-    """Entry points of the freestanding programs: e_entry of 64-bit ELF headers."""
-    entries = set()
-    for path in PROGRAMS.glob("*_x86_64"):
-        with contextlib.suppress(OSError, struct.error), path.open("rb") as file:
-            entries.add(struct.unpack_from("<Q", file.read(64), 24)[0])
-    return frozenset(entries)
+def board_address(image: Image, member: str) -> int:
+    """Address of a member of struct origax_board in the programs of an image."""
+    return image.board + int(ffi.offsetof("struct origax_board", member))
 
 
-@functools.cache
-def stack(which: int) -> range:
-    """Addresses of the site's stack (0) or the alternate signal stack (1)."""
-    size = ffi.new("uint32_t *")
-    start = lib.origax_stack(which, size)
-    return range(start, start + size[0])
-
-
-@functools.cache
-def board_range() -> range:
-    """Addresses of the board."""
-    start = int(ffi.cast("uintptr_t", board()))
-    return range(start, start + ffi.sizeof("struct origax_board"))
-
-
-def board_address(member: str) -> int:
-    """Address of a member of struct origax_board, the same in every program."""
-    return board_range().start + int(ffi.offsetof("struct origax_board", member))
-
-
-def digests() -> dict[str, str]:
-    """SHA-256 of every site's machine code, by its name."""
-    return {
-        label.name: hashlib.sha256(
-            bytes(ffi.buffer(ffi.cast("uint8_t *", label.start), label.end - label.start))
-        ).hexdigest()
-        for label in labels().values()
-        if label.is_site
-    }
-
-
-def tool_digest() -> str:
-    """SHA-256 over the machine code of all sites."""
-    whole = "".join(f"{name}={digest}\n" for name, digest in sorted(digests().items()))
-    return hashlib.sha256(whole.encode()).hexdigest()
+def board_range(image: Image) -> range:
+    """Addresses of the board in the programs of an image."""
+    return range(image.board, image.board + int(ffi.sizeof("struct origax_board")))
 
 
 def _unknown(what: str, name: str, known: Mapping[str, Any]) -> HarnessError:
     return HarnessError(
-        f"no {what} is named {name}", f"the probes of this build: {', '.join(sorted(known))}",
-        "correct the case, or rebuild the extension: pip install -e .",
+        f"no {what} is named {name}", f"the probes of this image: {', '.join(sorted(known))}",
+        "correct the case, or build the probes again: pip install -e .",
     )  # fmt: skip
 
 
@@ -211,24 +131,24 @@ def board() -> Any:
     mapped = lib.origax_board()
     if mapped == ffi.NULL:
         raise HarnessError(
-            "the shared board could not be mapped", "mmap(MAP_SHARED | MAP_ANONYMOUS)",
+            "the shared board could not be mapped", "memfd_create and mmap(MAP_SHARED)",
             "see whether memory or RLIMIT_AS is exhausted",
         )  # fmt: skip
     return mapped
 
 
-def launch(probe: Probe, cpu: int, traced: bool) -> int:
-    """Write the board and fork the program; returns its pid."""
-    if probe.site not in labels():
-        raise _unknown("site", probe.site, labels())
-    if probe.setup is not None and probe.setup not in setups():
-        raise _unknown("setup", probe.setup, setups())
+def launch(probe: Probe, image: Image, cpu: int, traced: bool) -> int:
+    """Write the board and launch the program; returns its pid."""
+    if probe.site not in image.labels:
+        raise _unknown("site", probe.site, image.labels)
+    if probe.setup is not None and probe.setup not in image.setups:
+        raise _unknown("setup", probe.setup, image.setups)
     if len(probe.text.encode()) >= ffi.sizeof(board().text):
         raise HarnessError(
             "a program's text is too long", f"{probe.text[:40]}... ({len(probe.text)} characters)",
             "install origax under a shorter path",
         )  # fmt: skip
-    pid = _fork(probe, cpu, traced)
+    pid = _start(probe, image, cpu, traced)
     while looks_like_a_number(pid):
         kill_group(pid)
         kill(pid)
@@ -236,11 +156,11 @@ def launch(probe: Probe, cpu: int, traced: bool) -> int:
         reap_group(pid)
         if pid < SMALL:
             lib.origax_use_up_pids(SMALL)
-        pid = _fork(probe, cpu, traced)
+        pid = _start(probe, image, cpu, traced)
     if pid < 0:
         raise HarnessError(
-            f"fork failed: {os.strerror(-pid)}", "launching a probe",
-            "raise RLIMIT_NPROC or free memory",
+            f"a probe could not be launched: {os.strerror(-pid)}", str(image.path),
+            "see RLIMIT_NPROC, free memory, and whether files there may be executed",
         )  # fmt: skip
     return pid
 
@@ -253,23 +173,26 @@ def looks_like_a_number(pid: int) -> bool:
     return 0 < pid < SMALL or any(pid <= number < pid + CHILDREN for number in NUMBERS)
 
 
-def _fork(probe: Probe, cpu: int, traced: bool) -> int:
-    """Write the board and fork; returns the pid, or a negative errno."""
+def _start(probe: Probe, image: Image, cpu: int, traced: bool) -> int:
+    """Write the board and launch; returns the pid, or a negative errno."""
     pinned = board()
     ffi.memmove(pinned, bytes(ffi.sizeof("struct origax_board")), ffi.sizeof("struct origax_board"))
-    _write(pinned, probe, cpu, traced)
-    setup = -1 if probe.setup is None else setups()[probe.setup]
-    return int(lib.origax_launch(labels()[probe.site].index, setup))
+    _write(pinned, probe, image, cpu, traced)
+    return int(lib.origax_launch(os.fsencode(image.path)))
 
 
-def _write(pinned: Any, probe: Probe, cpu: int, traced: bool) -> None:
+def _write(pinned: Any, probe: Probe, image: Image, cpu: int, traced: bool) -> None:
+    known = PATTERNED if image.bits == 64 else REGISTERS_32
+    mask = (1 << image.bits) - 1
     for number, name in enumerate(PATTERNED):
-        setattr(pinned.in_, name, PATTERN + number)
+        if name in known:
+            setattr(pinned.in_, name, PATTERN + number & mask)
     pinned.in_.flags = 0x202
-    pinned.in_.cs, pinned.in_.ss = USER_CS, USER_DS
-    pinned.in_.sp = stack(0).stop - STACK_MARGIN
+    pinned.in_.sp = image.stacks[0].stop - STACK_MARGIN
     for name, word in probe.regs.items():
-        setattr(pinned.in_, name, word & WORD)
+        setattr(pinned.in_, name, word & mask)
+    pinned.site = image.labels[probe.site].index
+    pinned.setup = -1 if probe.setup is None else image.setups[probe.setup]
     pinned.text = probe.text.encode()
     for index, number in enumerate(probe.args):
         pinned.arg[index] = number & WORD
@@ -284,7 +207,7 @@ def _write(pinned: Any, probe: Probe, cpu: int, traced: bool) -> None:
     pinned.quit_after = probe.quit_after
     pinned.edits = len(probe.edits)
     for index, (name, word) in enumerate(probe.edits.items()):
-        pinned.edit_at[index] = SIGCONTEXT.index(name)
+        pinned.edit_at[index] = SIGCONTEXT[image.bits].index(name)
         pinned.edit_to[index] = word & WORD
 
 
@@ -303,7 +226,12 @@ def own() -> dict[str, int]:
     return registers(board().in_)
 
 
-def report(probe: Probe, head: str, ending: str | None) -> Report:
+def vdso() -> tuple[int, int]:
+    """Where the program now on the board has __kernel_vsyscall and its landing pad; or 0."""
+    return int(board().vdso), int(board().landing_pad)
+
+
+def report(probe: Probe, bits: int, head: str, ending: str | None) -> Report:
     """Read what the program left on the board.
 
     :raises HarnessError: its setup failed
@@ -319,7 +247,7 @@ def report(probe: Probe, head: str, ending: str | None) -> Report:
     frames = tuple(_frame(pinned.frame[i]) for i in range(kept))
     results = tuple((name, int(pinned.result[i])) for i, name in enumerate(probe.results))
     return Report(
-        head, frames, bool(pinned.landed), registers(pinned.out), results, ending,
+        head, bits, frames, bool(pinned.landed), registers(pinned.out), results, ending,
         int(pinned.frames) - kept, tuple(probe.show),
     )  # fmt: skip
 

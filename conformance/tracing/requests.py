@@ -10,12 +10,16 @@ import contextlib
 import ctypes
 import errno
 import mmap
-from collections.abc import Callable, Iterator
+import struct
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from ptrace import PtraceError as PtraceError
 from ptrace.binding import func as binding
 from ptrace.binding.linux_struct import iovec_struct
+
+from conformance.abi import REGISTERS, REGISTERS_32
 
 # include/uapi/linux/ptrace.h; python-ptrace has none of these.
 CONT: Final = 7
@@ -51,6 +55,12 @@ NT_PRFPREG: Final = 2
 NT_X86_XSTATE: Final = 0x202
 
 SIGINFO_SIZE: Final = 128
+
+BITS: Final = 64 if sys.maxsize > 1 << 32 else 32
+"""The tracer's own width: that of the words and the layout by which it sees registers."""
+LAYOUT: Final = REGISTERS if BITS == 64 else REGISTERS_32
+"""struct user_regs_struct of this width, in its order; struct user begins with it."""
+WORD_SIZE: Final = BITS // 8
 
 
 def resume(pid: int, request: int, signo: int = 0) -> None:
@@ -136,6 +146,17 @@ def peekuser(pid: int, offset: int) -> int:
 def pokeuser(pid: int, offset: int, word: int) -> None:
     """Write one word of struct user; any offset, for the kernel to judge."""
     binding.ptrace(binding.PTRACE_POKEUSER, pid, offset, word)
+
+
+def write_register(pid: int, name: str, word: int) -> None:
+    """Write one register by PTRACE_POKEUSER; what is beyond the tracer's width is cut off."""
+    pokeuser(pid, LAYOUT.index(name) * WORD_SIZE, word & (1 << BITS) - 1)
+
+
+def packed(regs: Mapping[str, int]) -> bytes:
+    """Write registers by name as struct user_regs_struct."""
+    letter = "Q" if BITS == 64 else "I"
+    return struct.pack(f"={len(LAYOUT)}{letter}", *(regs[name] for name in LAYOUT))
 
 
 BY_ADDRESS: Final = {

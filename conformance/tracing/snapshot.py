@@ -13,17 +13,31 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from conformance._native import ffi, lib
-from conformance.abi import ARGUMENTS, REGISTERS, WORD, error_name, signed
+from conformance.abi import (
+    ARGUMENTS,
+    ARGUMENTS_32,
+    AUDIT_ARCH_I386,
+    AUDIT_ARCH_X86_64,
+    REGISTERS,
+    REGISTERS_32,
+    WORD,
+    error_name,
+    signed,
+)
 from conformance.errors import HarnessError
 from conformance.tracing import requests
 
 EVENTS: Final = {1: "FORK", 2: "VFORK", 3: "CLONE", 4: "EXEC", 5: "VFORK_DONE", 6: "EXIT",
                  7: "SECCOMP", 128: "STOP"}  # fmt: skip
 SYSCALL_STOP: Final = signal.SIGTRAP | 0x80
-AUDIT_ARCH_X86_64: Final = 0xC000003E
+ARCHES: Final = {AUDIT_ARCH_X86_64: "x86_64", AUDIT_ARCH_I386: "i386"}
 FAULTS: Final = frozenset({"SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGTRAP"})
 DEBUG_REGISTERS: Final = 106
 """Word of struct user at which u_debugreg begins (offset 848)."""
+DEBUG_REGISTERS_32: Final = 63
+"""The same of a 32-bit tracer's struct user (offset 252)."""
+USER_CS: Final = 0x33
+"""__USER_CS: the selector of 64-bit code, by which the kernel knows it (user_64bit_mode)."""
 
 DEBUG_NAMES: Final = ("dr0", "dr1", "dr2", "dr3", "dr4", "dr5", "dr6", "dr7")
 
@@ -53,12 +67,13 @@ class Siginfo:
     arch: int = 0
 
     @classmethod
-    def parse(cls, raw: bytes) -> Siginfo:
+    def parse(cls, raw: bytes, bits: int = 64) -> Siginfo:
         """Read siginfo_t; what lies behind si_code is read as an address and as a pid."""
         signo, _, code = struct.unpack_from("=iii", raw)
-        (addr,) = struct.unpack_from("=Q", raw, 16)
-        (pid,) = struct.unpack_from("=i", raw, 16)
-        sysno, arch = struct.unpack_from("=iI", raw, 24)
+        at = 16 if bits == 64 else 12
+        (addr,) = struct.unpack_from("=Q" if bits == 64 else "=I", raw, at)
+        (pid,) = struct.unpack_from("=i", raw, at)
+        sysno, arch = struct.unpack_from("=iI", raw, at + bits // 8)
         return cls(signo, code, addr, pid, sysno, arch)
 
 
@@ -66,8 +81,9 @@ class Siginfo:
 class Reading:
     """What the views of a stop say.
 
-    ``regs`` are those of PTRACE_GETREGS as unsigned 64 bits; ``differs`` names, by view, what
-    another view says instead.
+    ``regs`` are those of PTRACE_GETREGS as unsigned numbers of so many ``bits``: 64, or 32 of a
+    32-bit tracer, who sees fewer; ``differs`` names, by view, what another view says instead.
+    ``arch`` is that of the system call, as PTRACE_GET_SYSCALL_INFO tells it.
     """
 
     regs: Mapping[str, int] = field(default_factory=dict)
@@ -76,6 +92,8 @@ class Reading:
     message: int = 0
     debug: tuple[int, ...] = ()
     op: str = "NONE"
+    bits: int = 64
+    arch: str = "x86_64"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +153,16 @@ class Stop:
         return self.reading.op
 
     @property
+    def arch(self) -> str:
+        """The arch of PTRACE_GET_SYSCALL_INFO: ``x86_64``, ``i386``."""
+        return self.reading.arch
+
+    @property
+    def bits(self) -> int:
+        """How many bits of each register the tracer sees."""
+        return self.reading.bits
+
+    @property
     def ended(self) -> bool:
         """Whether the task is gone."""
         return self.kind.startswith(("exited", "killed"))
@@ -154,7 +182,7 @@ class Stop:
             data["differs"] = {view: dict(values) for view, values in self.differs.items()}
             data["message"] = self.message
             data["debug"] = [hex(word) for word in self.debug]
-            data["info"] = {"op": self.op}
+            data["info"] = {"op": self.op, "arch": self.arch}
         if self.siginfo:
             data["siginfo"] = {
                 "signo": self.siginfo.signo, "code": self.siginfo.code,
@@ -199,15 +227,27 @@ def take(pid: int, request: int = 0, signo: int = 0) -> bytes:
     return bytes(ffi.buffer(stop))
 
 
-_HEAD: Final = struct.Struct("=10i")
+_HEAD: Final = struct.Struct("=10i4I")
 _WORD: Final = struct.Struct("=Q")
 _REGS: Final = struct.Struct("=27Q")
+_REGS_32: Final = struct.Struct("=17I")
 _USER: Final = struct.Struct("=114Q")
+_USER_32: Final = struct.Struct("=71I")
 _INFO: Final = struct.Struct("=IIQQ8Q")
-_STATUS_AT, _REGS_AT, _REGSET_AT, _USER_AT, _INFO_AT, _SIGINFO_AT, _MESSAGE_AT = (
+(
+    _STATUS_AT, _REGS_AT, _REGSET_AT, _USER_AT, _INFO_AT, _SIGINFO_AT, _MESSAGE_AT, _NARROW_AT,
+    _NARROW_USER_AT,
+) = (
     int(ffi.offsetof("struct origax_stop", name))
-    for name in ("status", "regs", "regset", "user", "info", "siginfo", "message")
+    for name in ("status", "regs", "regset", "user", "info", "siginfo", "message", "narrow",
+                 "narrow_user")
+)  # fmt: skip
+_OWN_REGS: Final = (
+    slice(_REGS_AT, _REGS_AT + _REGS.size)
+    if requests.BITS == 64
+    else slice(_NARROW_AT, _NARROW_AT + _REGS_32.size)
 )
+"""What PTRACE_GETREGS gave to a tracer of this width."""
 _BRIEF: Final = struct.Struct(
     f"={_STATUS_AT}xi{_INFO_AT - _STATUS_AT - 4}xB{_MESSAGE_AT - _INFO_AT - 1}xQ"
 )
@@ -227,9 +267,10 @@ def second_reader(raw: bytes, pid: int) -> None:
     :raises ReadersDiffer: the two disagree, so neither can be trusted
     """
     theirs = requests.getregs(pid)
-    ours = raw[_REGS_AT : _REGS_AT + _REGS.size]
+    ours = raw[_OWN_REGS]
     if theirs != ours:
-        pairs = zip(REGISTERS, _REGS.unpack(ours), _REGS.unpack(theirs), strict=True)
+        layout = _REGS if requests.BITS == 64 else _REGS_32
+        pairs = zip(requests.LAYOUT, layout.unpack(ours), layout.unpack(theirs), strict=True)
         names = [f"{name} {a:#x} != {b:#x}" for name, a, b in pairs if a != b]
         raise ReadersDiffer(
             f"two readers of one stop disagree: {', '.join(names)}",
@@ -250,36 +291,65 @@ def decode(raw: bytes, pid: int, who: str, shown: tuple[str, ...] = (), mask: in
 @functools.lru_cache(maxsize=4)
 def _reading(raw: bytes, pid: int, kind: str, status: int) -> Reading:
     """Take the bytes of one stop apart, and compare its views."""
-    _, _, *errors_and_sizes = _HEAD.unpack_from(raw)
-    errors = dict(zip(_ERRORS, errors_and_sizes, strict=False))
-    regs = _REGS.unpack_from(raw, _REGS_AT)
-    named = dict(zip(REGISTERS, regs, strict=True))
+    _, _, *head = _HEAD.unpack_from(raw)
+    errors = dict(zip(_ERRORS, head, strict=False))
+    regset_size, info_size, bits, narrowed = head[8:]
     (message,) = _WORD.unpack_from(raw, _MESSAGE_AT)
     info = _INFO.unpack_from(raw, _INFO_AT)
+    narrow = dict(zip(REGISTERS_32, _REGS_32.unpack_from(raw, _NARROW_AT), strict=True))
+    user_32 = _USER_32.unpack_from(raw, _NARROW_USER_AT)
     user = _USER.unpack_from(raw, _USER_AT)
-    regset_size, info_size = errors_and_sizes[6:8]
-    siginfo = None if errors["siginfo"] else Siginfo.parse(raw[_SIGINFO_AT:_MESSAGE_AT])
+    if bits == 64:
+        regs = dict(zip(REGISTERS, _REGS.unpack_from(raw, _REGS_AT), strict=True))
+        debug = user[DEBUG_REGISTERS:]
+    else:
+        regs = narrow
+        debug = user_32[DEBUG_REGISTERS_32:]
+    regset = _regset(raw[_REGSET_AT:_USER_AT], regset_size)
+    arch = ARCHES.get(info[1], hex(info[1]))
+    siginfo = None if errors["siginfo"] else Siginfo.parse(raw[_SIGINFO_AT:_MESSAGE_AT], bits)
     differs: dict[str, dict[str, str]] = {
-        "regset": _compare(regs, _REGS.unpack_from(raw, _REGSET_AT)),
-        "user": _compare(regs, user[:27]) | _between(user[27:DEBUG_REGISTERS]),
-        "info": {} if errors["info"] else _compare_info(kind, named, message, info_size, info),
+        "regset": _compare(regs, regset) | _wrong_size(regs, regset_size),
+        "user": {},
+        "info": {} if errors["info"] else _compare_info(
+            kind, regs, bits, arch, message, info_size, info
+        ),
         "siginfo": _compare_siginfo(kind, status, pid, siginfo) if siginfo else {},
-    }
+    }  # fmt: skip
+    if bits == 64:
+        differs["user"] = _compare(regs, dict(zip(REGISTERS, user[:27], strict=True))) | _between(
+            user, 27, DEBUG_REGISTERS
+        )
+    if narrowed:
+        differs["narrow"] = _compare(regs, narrow)
+        seen = dict(zip(REGISTERS_32, user_32[:17], strict=True))
+        differs["narrow_user"] = _compare(regs, seen) | _between(user_32, 17, DEBUG_REGISTERS_32)
     if kind.startswith("syscall") and message != {"syscall-enter": 1, "syscall-exit": 2}[kind]:
         differs["message"] = {"value": str(message)}
-    if regset_size != _REGS.size:
-        differs["regset"] = {"size": str(regset_size)}
     for view, code in errors.items():
         if code and not (view == "siginfo" and code == errno.EINVAL):
             differs[view] = {"error": error_name(code) or str(code)}
     op = info[0] & 0xFF
     return Reading(
-        named, {view: values for view, values in differs.items() if values}, siginfo, message,
-        user[DEBUG_REGISTERS:], OPS.get(op, str(op)),
+        regs, {view: values for view, values in differs.items() if values}, siginfo, message,
+        debug, OPS.get(op, str(op)), bits, arch,
     )  # fmt: skip
 
 
-_ERRORS: Final = ("regs", "regset", "user", "info", "siginfo", "message")
+_ERRORS: Final = ("regs", "regset", "user", "info", "siginfo", "message", "narrow", "narrow_user")
+
+
+def _regset(raw: bytes, size: int) -> dict[str, int]:
+    """Take NT_PRSTATUS apart: its layout is told by its size."""
+    if size == _REGS_32.size:
+        return dict(zip(REGISTERS_32, _REGS_32.unpack_from(raw), strict=True))
+    return dict(zip(REGISTERS, _REGS.unpack_from(raw), strict=True))
+
+
+def _wrong_size(regs: Mapping[str, int], size: int) -> dict[str, str]:
+    """Compare NT_PRSTATUS's size with the code that runs (task_user_regset_view)."""
+    wanted = _REGS.size if regs["cs"] == USER_CS else _REGS_32.size
+    return {} if size == wanted else {"size": str(size)}
 
 
 @functools.lru_cache(maxsize=256)
@@ -299,19 +369,22 @@ def _kind(status: int, enters: bool) -> str:
     return f"signal {signal_name(signo)}"
 
 
-def _compare(ours: tuple[int, ...], theirs: tuple[int, ...]) -> dict[str, str]:
-    if ours == theirs:
-        return {}
+def _compare(ours: Mapping[str, int], theirs: Mapping[str, int]) -> dict[str, str]:
+    """Name the registers that another view shows otherwise; a narrow one shows lower halves."""
+    shared = ours.keys() & theirs.keys()
+    mask = WORD if len(shared) == len(REGISTERS) else 0xFFFF_FFFF
     return {
-        name: hex(b) for name, a, b in zip(REGISTERS, ours, theirs, strict=True) if a != b
+        name: hex(theirs[name])
+        for name in ours
+        if name in shared and (ours[name] ^ theirs[name]) & mask
     }
 
 
-def _between(words: tuple[int, ...]) -> dict[str, str]:
+def _between(words: tuple[int, ...], begin: int, end: int) -> dict[str, str]:
     """Name what PEEKUSER shows between the registers and the debug registers: it is all 0."""
-    if not any(words):
+    if not any(words[begin:end]):
         return {}
-    return {f"word{27 + at}": hex(word) for at, word in enumerate(words) if word}
+    return {f"word{at}": hex(words[at]) for at in range(begin, end) if words[at]}
 
 
 INFO_SIZES: Final = {"NONE": 24, "ENTRY": 80, "EXIT": 33, "SECCOMP": 84}
@@ -319,24 +392,34 @@ INFO_SIZES: Final = {"NONE": 24, "ENTRY": 80, "EXIT": 33, "SECCOMP": 84}
 
 
 def _compare_info(
-    kind: str, regs: Mapping[str, int], message: int, size: int, info: tuple[int, ...]
-) -> dict[str, str]:
-    """Compare PTRACE_GET_SYSCALL_INFO with the registers (kernel/ptrace.c)."""
-    head, arch, ip, sp, *rest = info
+    kind: str, regs: Mapping[str, int], bits: int, arch: str, message: int, size: int,
+    info: tuple[int, ...],
+) -> dict[str, str]:  # fmt: skip
+    """Compare PTRACE_GET_SYSCALL_INFO with the registers (kernel/ptrace.c).
+
+    Its arch is told by the stop's own field: the kernel knows no other.
+    """
+    head, _, ip, sp, *rest = info
     op = {"syscall-enter": 1, "syscall-exit": 2, "event SECCOMP": 3}.get(kind, 0)
-    wanted = {"op": op, "pad": 0, "arch": AUDIT_ARCH_X86_64, "ip": regs["ip"], "sp": regs["sp"],
+    wanted = {"op": op, "pad": 0, "ip": regs["ip"], "sp": regs["sp"],
               "size": INFO_SIZES[OPS[op]]}  # fmt: skip
-    seen = {"op": head & 0xFF, "pad": head >> 8, "arch": arch, "ip": ip, "sp": sp, "size": size}
+    seen = {"op": head & 0xFF, "pad": head >> 8, "ip": ip, "sp": sp, "size": size}
+    mask = (1 << bits) - 1
     if op in (1, 3):
-        nr = regs["orig_ax"] & 0xFFFFFFFF
-        wanted["nr"] = (nr - (1 << 32) if nr >> 31 else nr) & WORD
-        wanted |= {name: regs[name] for name in ARGUMENTS}
-        seen |= dict(zip(("nr", *ARGUMENTS), rest[:7], strict=True))
+        wanted["nr"] = signed(regs["orig_ax"] & 0xFFFFFFFF, 32) & WORD
+        names = [
+            name for name in (ARGUMENTS_32 if arch == "i386" else ARGUMENTS) if name in regs
+        ]
+        wanted |= {name: regs[name] for name in names}
+        seen |= {"nr": rest[0]} | {name: rest[1 + i] & mask for i, name in enumerate(names)}
     if op == 3:
         wanted["ret_data"], seen["ret_data"] = message, rest[7]
     elif op == 2:
-        wanted |= {"rval": regs["ax"], "is_error": int(-4096 < signed(regs["ax"]) < 0)}
-        seen |= {"rval": rest[0], "is_error": rest[1]}
+        # syscall_get_error takes 32 bits of the ax of a 32-bit call.
+        ax = signed(regs["ax"] & 0xFFFFFFFF, 32) if arch == "i386" else signed(regs["ax"], bits)
+        failed = -4096 < ax < 0
+        wanted |= {"rval": (ax if failed else regs["ax"]) & mask, "is_error": int(failed)}
+        seen |= {"rval": rest[0] & mask, "is_error": rest[1] & 0xFF}
     return {name: hex(seen[name]) for name in wanted if seen[name] != wanted[name]}
 
 

@@ -8,7 +8,6 @@ import errno
 import gc
 import os
 import signal
-import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -16,11 +15,13 @@ from pathlib import Path
 from typing import Final
 
 from conformance._native import lib
-from conformance.abi import REGISTERS, WORD, error_name
+from conformance.abi import REGISTERS_32, WORD, error_name
 from conformance.cases import Probe
+from conformance.doors import DOORS, Door
 from conformance.errors import HarnessError
 from conformance.tracing import program, requests, snapshot
-from conformance.tracing.program import POLL, Report
+from conformance.tracing.image import Image, Label, image
+from conformance.tracing.program import POLL, Context, Report
 from conformance.tracing.snapshot import Missed, Stop
 
 INT3: Final = 0xCC
@@ -45,6 +46,7 @@ class Poke:
 
     who: str
     what: Mapping[str, int | str]
+    context: Context
     request: str = ""
 
 
@@ -59,20 +61,18 @@ class Read:
     who: str
     source: str
     what: Mapping[str, int | str | Mapping[str, int]]
-    own: Mapping[str, int]
-    pids: Mapping[int, str]
+    context: Context
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A stop, in the context that makes it readable: own registers, and pids by name.
+    """A stop, in the context that makes it readable.
 
     ``again``: the tracer read its registers once more, or from elsewhere.
     """
 
     stop: Stop
-    own: Mapping[str, int]
-    pids: Mapping[int, str]
+    context: Context
     again: bool = False
 
 
@@ -81,8 +81,7 @@ class Told:
     """A program's own report, in its context."""
 
     report: Report
-    own: Mapping[str, int]
-    pids: Mapping[int, str]
+    context: Context
 
 
 Event = Heading | Poke | Read | Seen | Told
@@ -163,31 +162,46 @@ class Task:
     def poke(self, **registers: int) -> None:
         """Write registers by PTRACE_POKEUSER, in the order given; told in the transcript."""
         for name, word in registers.items():
-            requests.pokeuser(self.pid, REGISTERS.index(name) * 8, word & WORD)
-        self.trace.events.append(Poke(self.who, registers))
+            requests.write_register(self.pid, name, word)
+        self.trace.add_poke("", self.who, **registers)
+
+    def narrow_poke(self, **registers: int) -> None:
+        """Write registers as a 32-bit tracer does, in the order given; told in the transcript.
+
+        A 64-bit tracer makes PTRACE_POKEUSER by int $0x80 for it: then it is a 32-bit request
+        (compat_arch_ptrace), of the same tracer.
+
+        :raises OSError: the kernel refused it
+        """
+        for name, word in registers.items():
+            offset = 4 * REGISTERS_32.index(name)
+            error = lib.origax_narrow_poke(self.pid, offset, word & 0xFFFF_FFFF)
+            if error:
+                raise OSError(-error, os.strerror(-error))
+        self.trace.add_poke("narrow", self.who, **registers)
 
     def put_back(self, stop: Stop) -> None:
         """Write all registers as they were at a stop (PTRACE_SETREGS); told in the transcript."""
-        requests.setregs(self.pid, struct.pack("=27Q", *(stop.regs[name] for name in REGISTERS)))
-        self.trace.events.append(Poke(self.who, {"regs": "saved"}))
+        requests.setregs(self.pid, requests.packed(stop.regs))
+        self.trace.add_poke("", self.who, regs="saved")
 
     def block(self, *signals: int) -> None:
         """Write the mask of blocked signals (PTRACE_SETSIGMASK); told in the transcript."""
         requests.setsigmask(self.pid, sum(1 << signo - 1 for signo in signals))
         names = "+".join(snapshot.signal_name(signo) for signo in signals)
-        self.trace.events.append(Poke(self.who, {"mask": names or "none"}))
+        self.trace.add_poke("", self.who, mask=names or "none")
 
     def poke_code(self, label: str, byte: int) -> int:
         """Replace the byte of code at a label; told in the transcript. Returns the old byte."""
-        old = requests.poke_byte(self.pid, program.labels()[label].start, byte)
-        self.trace.events.append(Poke(self.who, {"code": label, "byte": hex(byte)}))
+        old = requests.poke_byte(self.pid, self.trace.label(label).start, byte)
+        self.trace.add_poke("", self.who, code=label, byte=hex(byte))
         return old
 
     def detach(self, signo: int = 0) -> None:
         """PTRACE_DETACH a stopped task; told in the transcript. It can be waited for still."""
         requests.detach(self.pid, signo)
         name = snapshot.signal_name(signo) if signo else "none"
-        self.trace.events.append(Poke(self.who, {"detach": name}))
+        self.trace.add_poke("", self.who, detach=name)
 
     def poke_debug(self, **registers: int) -> None:
         """Write debug registers by PTRACE_POKEUSER, in the order given; told with any refusal."""
@@ -197,14 +211,14 @@ class Task:
                 requests.pokeuser(self.pid, snapshot.debug_offset(name), word & WORD)
             except requests.PtraceError as error:
                 told["error"] = error_name(error.errno or 0) or str(error.errno)
-            self.trace.events.append(Poke(self.who, told))
+            self.trace.add_poke("", self.who, **told)
 
     def run_to(self, label: str) -> None:
         """Run up to a label, unseen: over an int3 that is gone again when the program is there.
 
         :raises HarnessError: it stopped for something else
         """
-        at = program.labels()[label].start
+        at = self.trace.label(label).start
         code = requests.poke_byte(self.pid, at, INT3)
         stop = self.look(requests.CONT)
         if stop.ended or stop.regs["ip"] != at + 1:
@@ -213,7 +227,7 @@ class Task:
                 "see whether something else signals or traces this user's processes",
             )  # fmt: skip
         requests.poke_byte(self.pid, at, code)
-        requests.pokeuser(self.pid, REGISTERS.index("ip") * 8, at)
+        requests.write_register(self.pid, "ip", at)
 
     def finish(self) -> Stop:
         """PTRACE_CONT until the task is gone, keeping every stop on the way."""
@@ -286,19 +300,26 @@ class Trace:
     One tracer thread; tracer and tracees on one CPU unless a probe asks for two.
     """
 
-    def __init__(self, options: Options, cpus: tuple[int, ...]) -> None:
+    def __init__(
+        self, options: Options, cpus: tuple[int, ...], door: Door = DOORS["syscall64"]
+    ) -> None:
         self.options = options
+        self.door = door
         self.cpu = cpus[0]
         self.cpus = cpus
         self.events: list[Event] = []
         self.measured: dict[str, int | float | str] = {}
         self.pids: dict[int, str] = {os.getpid(): "$tracer"}
         self.own: Mapping[str, int] = {}
+        self._program = door
+        self._vdso = (0, 0)
         self.leader = 0
         self.sites: set[str] = set()
         self._deadline = time.monotonic() + options.timeout
         self._alive: set[int] = set()
-        self._executed: set[int] = set()
+        self._executed: dict[int, Door] = {}
+        self.heir: Door | None = None
+        """That of the program which the next one executes, if it is another's."""
 
     # --- what a case calls ---
 
@@ -328,7 +349,7 @@ class Trace:
                 f"a program stopped by {gate.kind} before its gate", f"site {probe.site}",
                 "see whether something else signals or traces this user's processes",
             )  # fmt: skip
-        self.own = program.own()
+        self._know()
         yield task
         self._report(probe, task, "probe")
 
@@ -340,7 +361,7 @@ class Trace:
         """
         task = self._spawn(probe, traced=False)
         until(task)
-        self.own = program.own()
+        self._know()
         yield task
         self._report(probe, task, "probe")
 
@@ -360,13 +381,13 @@ class Trace:
             stimulus(task)
         if ends:
             ending = task.look().kind
-        self.own = program.own()
+        self._know()
         self._report(probe, task, "control", ending)
         return task.pid
 
     def tell(self, task: Task, answers: Mapping[str, int | str]) -> None:
         """Add to the transcript what the kernel answered the tracer, by names of one's own."""
-        self.events.append(Poke(task.who, answers))
+        self.add_poke("", task.who, **answers)
 
     def child(self, pid: int, who: str) -> Task:
         """Take over a task that the kernel attached by itself (fork, vfork, clone)."""
@@ -390,6 +411,23 @@ class Trace:
                 raise Missed
             time.sleep(POLL)
 
+    @property
+    def image(self) -> Image:
+        """The image of the program launched last; before the first, the case's own."""
+        return image(self._program.image)
+
+    def number(self, call: str) -> int:
+        """Number of a system call, by its name, at the case's door."""
+        return self.door.number(call)
+
+    def label(self, name: str) -> Label:
+        """A place in the code of that program."""
+        return self.image.labels[name]
+
+    def board_address(self, member: str) -> int:
+        """Address of a member of struct origax_board in that program."""
+        return program.board_address(self.image, member)
+
     # --- what tasks call ---
 
     def add_stop(self, stop: Stop, again: bool = False) -> None:
@@ -398,26 +436,33 @@ class Trace:
             self.pids.setdefault(stop.message, "$child")
         if stop.kind == "event EXEC":
             self.executed(stop)
-        own = {} if stop.pid in self._executed else self.own
-        self.events.append(Seen(stop, own, dict(self.pids), again))
+        self.events.append(Seen(stop, self.context(stop.pid), again))
+
+    def context(self, pid: int = 0) -> Context:
+        """What makes words of this moment readable: of a task, or of the program launched."""
+        new = self._executed.get(pid)
+        if new:
+            return Context({}, dict(self.pids), None, new.numbers)
+        door = self._program
+        return Context(self.own, dict(self.pids), self.image, door.numbers, self._vdso)
 
     def executed(self, stop: Stop) -> None:
         """Know that a task runs another program, from the stop at which it begins.
 
         The registers of its site mean nothing any more, and its stack is elsewhere.
         """
-        self._executed.add(stop.pid)
+        self._executed[stop.pid] = self.heir or self._program
         self.pids[stop.regs["sp"]] = "$stack"
 
     def add_read(
         self, source: str, who: str = "tracee", **what: int | str | Mapping[str, int]
     ) -> None:
         """Add what a request or a file told besides a stop's registers."""
-        self.events.append(Read(who, source, what, self.own, dict(self.pids)))
+        self.events.append(Read(who, source, what, self.context()))
 
     def add_poke(self, request: str, who: str = "tracee", **what: int | str) -> None:
         """Add what a request other than PTRACE_POKEUSER wrote."""
-        self.events.append(Poke(who, what, request))
+        self.events.append(Poke(who, what, self.context(), request))
 
     def settle(self, pid: int, raw: bytes) -> None:
         """Read a stop a second time, by python-ptrace."""
@@ -435,19 +480,24 @@ class Trace:
 
     def _spawn(self, probe: Probe, traced: bool) -> Task:
         cpu = self.cpus[1] if probe.other_cpu else self.cpu
-        pid = program.launch(probe, cpu, traced)
-        self.sites.add(probe.site)
+        self._program = DOORS[probe.door] if probe.door else self.door
+        pid = program.launch(probe, self.image, cpu, traced)
+        self.sites.add(f"{self.image.name}/{probe.site}")
         self._alive.add(pid)
         self.leader = pid
         self.pids[pid] = "$pid"
         return Task(self, pid, "tracee")
 
+    def _know(self) -> None:
+        """Read what the program at its gate tells of itself."""
+        self.own, self._vdso = program.own(), program.vdso()
+
     def _report(self, probe: Probe, task: Task, head: str, ending: str | None = None) -> None:
         self._end()
         if born := program.child():
             self.pids.setdefault(born, "$child")
-        told = program.report(probe, head, ending)
-        self.events.append(Told(told, self.own, dict(self.pids)))
+        told = program.report(probe, self.image.bits, head, ending)
+        self.events.append(Told(told, self.context()))
         self.pids = {os.getpid(): "$tracer"}
 
     def _end(self) -> None:

@@ -5,44 +5,12 @@
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <linux/rseq.h>
-#include <sched.h>
-#include <time.h>
+#include <linux/sched.h>
 
-extern int origax_spins_now(uint64_t entry)
-	__attribute__((visibility("hidden")));
+#include "spin.h"
 
 #define SIGNATURE 0x53053053
 #define BAD_POINTER UINT64_MAX	/* beyond TASK_SIZE */
-
-/* Where glibc 2.35 and later keeps its own registration. */
-extern const ptrdiff_t __rseq_offset __attribute__((weak));
-
-static struct rseq *area(struct origax_board *board)
-{
-	return (struct rseq *)(((uintptr_t)board->rseq + 31) & ~31UL);
-}
-
-/* Take the bad pointer away, or the kernel would find it again. */
-__attribute__((visibility("hidden")))
-void origax_disarm(struct origax_board *board)
-{
-	__atomic_store_n(&area(board)->rseq_cs, 0, __ATOMIC_SEQ_CST);
-}
-
-/* Take this process from libc's area, if it has one, over to the board's. */
-static long own_rseq(struct origax_board *board)
-{
-	char *thread = __builtin_thread_pointer();
-	long error = -EINVAL;
-	unsigned int size;
-
-	/* libc registers 32 bytes, or all that the kernel has features for. */
-	for (size = 32; &__rseq_offset && error == -EINVAL && size <= 256;
-	     size += 4)
-		error = sys(SYS_rseq, (long)(thread + __rseq_offset), size,
-			    RSEQ_FLAG_UNREGISTER, SIGNATURE);
-	return sys(SYS_rseq, (long)area(board), 32, 0, SIGNATURE);
-}
 
 /*
  * The helper thread. A round: wait until the first thread spins, arm its
@@ -54,23 +22,23 @@ static void serve(struct origax_board *board)
 {
 	uint64_t all = ~0ULL;
 	unsigned long cpu[16] = { 0 };
-	struct timespec brief = { 0, 50000 };
+	struct __kernel_old_timespec brief = { 0, 50000 };
 	uint32_t done = 0;
 
-	sys(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, 0, 8);
+	sys(NR(rt_sigprocmask), SIG_SETMASK, (long)&all, 0, 8);
 	cpu[board->arg[0] / 64] = 1UL << board->arg[0] % 64;
-	sys(SYS_sched_setaffinity, 0, sizeof(cpu), (long)cpu, 0);
+	sys(NR(sched_setaffinity), 0, sizeof(cpu), (long)cpu, 0);
 	for (;;) {
-		sys(SYS_futex, (long)&board->asked, FUTEX_WAIT, done, 0);
+		sys(NR(futex), (long)&board->asked, FUTEX_WAIT, done, 0);
 		if (__atomic_load_n(&board->asked, __ATOMIC_SEQ_CST) == done)
 			continue;
 		done++;
-		while (!origax_spins_now(board->arg[2]))
-			sys(SYS_nanosleep, (long)&brief, 0, 0, 0);
+		while (!spins_now(board, board->arg[2]))
+			sys(NR(nanosleep), (long)&brief, 0, 0, 0);
 		if (!board->arg[1])
-			__atomic_store_n(&area(board)->rseq_cs, BAD_POINTER,
+			__atomic_store_n(&rseq_area(board)->rseq_cs, BAD_POINTER,
 					 __ATOMIC_SEQ_CST);
-		sys(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ, 0,
+		sys(NR(membarrier), MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ, 0,
 		    0, 0);
 	}
 }
@@ -93,7 +61,7 @@ static long start(void (*run)(struct origax_board *),
 			 "ud2\n"
 			 "1:"
 			 : "=a"(ret)
-			 : "0"((long)SYS_clone),
+			 : "0"((long)NR(clone)),
 			   "D"((long)(CLONE_VM | CLONE_FS | CLONE_FILES |
 				      CLONE_SIGHAND | CLONE_THREAD |
 				      CLONE_SYSVSEM)),
@@ -110,10 +78,10 @@ static long start(void (*run)(struct origax_board *),
  */
 SETUP(membarrier)
 {
-	long error = own_rseq(board);
+	long error = sys(NR(rseq), (long)rseq_area(board), 32, 0, SIGNATURE);
 
 	if (!error)
-		error = sys(SYS_membarrier,
+		error = sys(NR(membarrier),
 			    MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ, 0,
 			    0, 0);
 	if (!error)

@@ -12,8 +12,8 @@
 #include "probe.h"
 
 #include <linux/futex.h>
-#include <poll.h>
-#include <time.h>
+#include <asm/poll.h>
+#include <linux/time.h>
 
 #define HOUR 3600
 
@@ -69,7 +69,7 @@ SITE("to_clone",
      "syscall\n"
      "77:\n");
 
-static struct timespec hour = { HOUR, 0 };
+static struct __kernel_old_timespec hour = { HOUR, 0 };
 
 /* read(pipe, buffer, 1): ERESTARTSYS (fs/pipe.c pipe_read). */
 SETUP(read_blocks)
@@ -96,7 +96,7 @@ SETUP(nanosleep_blocks)
  */
 SETUP(clock_nanosleep_blocks)
 {
-	static struct timespec far = { INT32_MAX, 0 };
+	static struct __kernel_old_timespec far = { INT32_MAX, 0 };
 
 	board->in_.di = CLOCK_MONOTONIC;
 	board->in_.si = board->arg[1];
@@ -170,16 +170,16 @@ static int helper(struct origax_board *board, int op, int owns)
 		return -pid;
 	if (pid == 0) {
 		if (owns)
-			__atomic_store_n(word, sys(SYS_gettid, 0, 0, 0, 0),
+			__atomic_store_n(word, sys(NR(gettid), 0, 0, 0, 0),
 					 __ATOMIC_RELEASE);
-		while (sys(SYS_read, board->arg[0], (long)&byte, 1, 0) != 1)
+		while (sys(NR(read), board->arg[0], (long)&byte, 1, 0) != 1)
 			;
-		sys(SYS_futex, (long)word, op, 1, 0);
+		sys(NR(futex), (long)word, op, 1, 0);
 		for (;;)
-			sys(SYS_pause, 0, 0, 0, 0);
+			sys(NR(pause), 0, 0, 0, 0);
 	}
 	while (owns && !__atomic_load_n(word, __ATOMIC_ACQUIRE))
-		sys(SYS_sched_yield, 0, 0, 0, 0);
+		sys(NR(sched_yield), 0, 0, 0, 0);
 	board->in_.di = (uint64_t)word;
 	return 0;
 }

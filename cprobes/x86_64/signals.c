@@ -2,7 +2,7 @@
 /* Sites and preparations of the family signals. */
 #include "probe.h"
 
-#include <sys/resource.h>
+#include <linux/resource.h>
 
 /*
  * SYSCALL with the stack pointer in bx: one that no signal frame can be put
@@ -21,7 +21,7 @@ static void no_core(void)
 {
 	struct rlimit one = { 1, 1 };
 
-	sys(SYS_setrlimit, RLIMIT_CORE, (long)&one, 0, 0);
+	sys(NR(setrlimit), RLIMIT_CORE, (long)&one, 0, 0);
 }
 
 SETUP(no_core)
@@ -35,8 +35,8 @@ SETUP(no_core)
 SETUP(to_oneself)
 {
 	no_core();
-	board->in_.di = sys(SYS_getpid, 0, 0, 0, 0);
-	board->in_.si = sys(SYS_gettid, 0, 0, 0, 0);
+	board->in_.di = sys(NR(getpid), 0, 0, 0, 0);
+	board->in_.si = sys(NR(gettid), 0, 0, 0, 0);
 	board->in_.dx = board->arg[0];
 	return 0;
 }
@@ -50,8 +50,8 @@ SETUP(pending)
 {
 	static uint64_t none;
 	uint64_t mask = 0;
-	long pid = sys(SYS_getpid, 0, 0, 0, 0);
-	long tid = sys(SYS_gettid, 0, 0, 0, 0);
+	long pid = sys(NR(getpid), 0, 0, 0, 0);
+	long tid = sys(NR(gettid), 0, 0, 0, 0);
 	int i, signo;
 
 	for (i = 0; i < 16 && board->arg[i]; i++) {
@@ -59,13 +59,13 @@ SETUP(pending)
 		mask |= 1UL << ((signo < 0 ? -signo : signo) - 1);
 	}
 	board->blocked |= mask;
-	sys(SYS_rt_sigprocmask, SIG_BLOCK, (long)&mask, 0, 8);
+	sys(NR(rt_sigprocmask), SIG_BLOCK, (long)&mask, 0, 8);
 	for (i = 0; i < 16 && board->arg[i]; i++) {
 		signo = board->arg[i];
 		if (signo < 0)
-			sys(SYS_kill, pid, -signo, 0, 0);
+			sys(NR(kill), pid, -signo, 0, 0);
 		else
-			sys(SYS_tgkill, pid, tid, signo, 0);
+			sys(NR(tgkill), pid, tid, signo, 0);
 	}
 	board->in_.di = SIG_SETMASK;
 	board->in_.si = (uint64_t)&none;

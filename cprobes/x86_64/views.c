@@ -2,10 +2,11 @@
 /* Sites and preparations of the family views. */
 #include "probe.h"
 
-#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <sys/resource.h>
+#include <linux/fcntl.h>
+#include <linux/prctl.h>
+#include <linux/resource.h>
 
 /*
  * INT3: a trap, so ip is behind it, and RF is not set (asm_exc_int3). It is no
@@ -28,10 +29,10 @@ SETUP(views_filter)
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
 	struct sock_fprog prog = { sizeof(code) / sizeof(*code), code };
-	long error = no_new_privs();
+	long error = sys(NR(prctl), PR_SET_NO_NEW_PRIVS, 1, 0, 0);
 
 	if (!error)
-		error = sys(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0,
+		error = sys(NR(seccomp), SECCOMP_SET_MODE_FILTER, 0,
 			    (long)&prog, 0);
 	return -error;
 }
@@ -42,22 +43,22 @@ SETUP(views_filter)
  */
 SETUP(core)
 {
-	struct rlimit limit;
+	struct rlimit64 limit;
 	long error, fd;
 
-	error = sys(SYS_fchdir, board->arg[0], 0, 0, 0);
+	error = sys(NR(fchdir), board->arg[0], 0, 0, 0);
 	if (error)
 		return -error;
-	sys(SYS_prlimit64, 0, RLIMIT_CORE, 0, (long)&limit);
+	sys(NR(prlimit64), 0, RLIMIT_CORE, 0, (long)&limit);
 	limit.rlim_cur = limit.rlim_max;
-	error = sys(SYS_prlimit64, 0, RLIMIT_CORE, (long)&limit, 0);
+	error = sys(NR(prlimit64), 0, RLIMIT_CORE, (long)&limit, 0);
 	if (error)
 		return -error;
-	fd = sys(SYS_open, (long)"/proc/self/coredump_filter", O_WRONLY, 0, 0);
+	fd = sys(NR(open), (long)"/proc/self/coredump_filter", O_WRONLY, 0, 0);
 	if (fd < 0)
 		return -fd;
-	sys(SYS_write, fd, (long)"0", 1, 0);
-	sys(SYS_close, fd, 0, 0, 0);
+	sys(NR(write), fd, (long)"0", 1, 0);
+	sys(NR(close), fd, 0, 0, 0);
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 #include "probe.h"
 
 #include <linux/filter.h>
+#include <linux/prctl.h>
 #include <linux/seccomp.h>
 
 /*
@@ -70,9 +71,9 @@ static long filter(uint32_t answer, uint32_t nr)
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
 	struct sock_fprog prog = { sizeof(code) / sizeof(*code), code };
-	long error = no_new_privs();
+	long error = sys(NR(prctl), PR_SET_NO_NEW_PRIVS, 1, 0, 0);
 
-	return error ? error : sys(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0,
+	return error ? error : sys(NR(seccomp), SECCOMP_SET_MODE_FILTER, 0,
 				   (long)&prog, 0);
 }
 
@@ -91,12 +92,12 @@ SETUP(vsyscall_value)
 {
 	long nr = board->arg[0];
 
-	board->result[0] = nr == SYS_getcpu ? UINT32_MAX : 0;
-	board->in_.di = (uint64_t)board->result;
+	board->result[0] = nr == NR(getcpu) ? UINT32_MAX : 0;
+	board->in_.di = address_of(board->result);
 	board->in_.si = 0;
-	board->in_.cx = nr == SYS_getcpu ? 0 : 6;
-	board->in_.r12 = nr == SYS_getcpu ? board->cpu
-					  : sys(SYS_time, 0, 0, 0, 0);
-	board->in_.r13 = nr == SYS_time ? board->in_.r12 : 0;
+	board->in_.cx = nr == NR(getcpu) ? 0 : 6;
+	board->in_.r12 = nr == NR(getcpu) ? board->cpu
+					   : sys(NR(time), 0, 0, 0, 0);
+	board->in_.r13 = nr == NR(time) ? board->in_.r12 : 0;
 	return board->arg[1] ? -filter(board->arg[1], nr) : 0;
 }

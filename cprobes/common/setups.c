@@ -4,20 +4,20 @@
 
 /*
  * A pipe whose write end the program keeps: reading it blocks. The site gets
- * di = the read end, si = a buffer, dx = 1; result[0], result[1] = both ends.
+ * the read end, a buffer and 1 as its arguments; result[0], result[1] = both ends.
  */
 SETUP(pipe)
 {
 	static uint8_t buffer[16];
 	int ends[2];
-	long error = sys(SYS_pipe2, (long)ends, 0, 0, 0);
+	long error = sys(NR(pipe2), (long)ends, 0, 0, 0);
 
 	if (error)
 		return -error;
 	board->result[0] = ends[0];
 	board->result[1] = ends[1];
-	board->in_.di = ends[0];
-	board->in_.si = (uint64_t)buffer;
-	board->in_.dx = 1;
+	board->in_.ARG1 = ends[0];
+	board->in_.ARG2 = address_of(buffer);
+	board->in_.ARG3 = 1;
 	return 0;
 }

@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Plain sites: the SYSCALL instruction, and a loop that enters the kernel only
- * when it is interrupted.
+ * Plain sites: a system call, and a loop that enters the kernel only when it is
+ * interrupted.
  */
 #include "probe.h"
 
 /*
- * SYSCALL: entry_SYSCALL_64. The kernel keeps rax as orig_ax and shows
- * -ENOSYS as ax at the syscall-enter-stop.
+ * A system call by the image's door. The kernel keeps ax as orig_ax (32 bits of
+ * it by every door but SYSCALL from 64-bit code) and shows -ENOSYS as ax at the
+ * syscall-enter-stop: entry_SYSCALL_64, do_int80_emulation,
+ * entry_SYSENTER_compat, entry_SYSCALL_compat.
  */
-SITE("syscall", "syscall");
+SITE("syscall", ENTER);
 
 /*
  * getpid() for ever, for bench/: a stop at each entry and each exit.
  */
-SITE("to_call_for_ever", "76: movl $39, %eax\nsyscall\njmp 76b\n");
+SITE("to_call_for_ever", "76: movl $" N(getpid) ", %eax\n" ENTER "jmp 76b\n");
 
 /*
  * A loop of one instruction, which enters the kernel only when it is
@@ -34,11 +36,11 @@ _Static_assert(offsetof(struct origax_board, turn) == 224 &&
 	       "the offsets above are the structure's");
 
 SITE("to_spin",
-     "pushq 74f(%rip)\n"
-     "popq origax_shared+" TURN "(%rip)\n"
-     "movl $0x90900001, origax_shared+" SPINNING "(%rip)\n"
-     LABEL("spin") "75: jmpq *origax_shared+" TURN "(%rip)\n" LABEL_END
+     "push" W " " AT("74f") "\n"
+     "pop" W " " BOARD(TURN) "\n"
+     "movl $0x90900001, " BOARD(SPINNING) "\n"
+     LABEL("spin") "75: jmp *" BOARD(TURN) "\n" LABEL_END
      ".pushsection .data.rel.local, \"aw\"\n"
      ".balign 8\n"
-     "74: .quad 75b\n"
+     "74: " POINTER("75b")
      ".popsection\n");

@@ -8,7 +8,7 @@
 /* Dies of SIGSEGV before the gate. */
 SETUP(crash)
 {
-	board = (struct origax_board *)board->result[15];
+	board = (struct origax_board *)(uintptr_t)board->result[15];
 	*(volatile uint32_t *)&board->traced = 0;
 	return 0;
 }
@@ -30,12 +30,12 @@ SETUP(wild)
 	uint64_t i;
 
 	for (i = 0; i < board->arg[0]; i++) {
-		if (sys(SYS_clone, SIGCHLD, 0, 0, 0))
+		if (sys(NR(clone), SIGCHLD, 0, 0, 0))
 			continue;
-		sys(SYS_setsid, 0, 0, 0, 0);
-		sys(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, 0, 8);
+		sys(NR(setsid), 0, 0, 0, 0);
+		sys(NR(rt_sigprocmask), SIG_SETMASK, (long)&all, 0, 8);
 		for (;;)
-			sys(SYS_pause, 0, 0, 0, 0);
+			sys(NR(pause), 0, 0, 0, 0);
 	}
 	return 0;
 }

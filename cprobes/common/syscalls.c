@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Sites and preparations of the family syscalls. */
+#include "probe.h"
+
+#include <linux/futex.h>
+
+/*
+ * A call in the last two bytes of a page: the return address is the first byte
+ * of the next one. (The call of __kernel_vsyscall is longer, and elsewhere.)
+ */
+SITE("to_page_end",
+     "jmp 76f\n"
+     ".balign 4096, 0x90\n"
+     ".skip 4094, 0x90\n"
+     "76:\n" LABEL("page_end") ENTER LABEL_END);
+
+/*
+ * A call under the program's own TF. SYSCALL, SYSENTER and int $0x80 all clear
+ * TF on entry (MSR_SYSCALL_MASK; the others by themselves), so the first
+ * single-step trap comes only after the kernel has returned.
+ */
+SITE("tf_syscall",
+     "pushf" W "\n"
+     "or" W " $0x100, (%" SP ")\n"
+     "popf" W "\n"
+     LABEL("stepped") ENTER
+     "pushf" W "\n" LABEL_END
+     "and" W " $~0x100, (%" SP ")\n"
+     "popf" W "\n");
+
+/*
+ * FUTEX_CMP_REQUEUE: a call that judges each of its six arguments by an error
+ * of its own, and does nothing when all are right (kernel/futex/requeue.c).
+ */
+SETUP(requeue)
+{
+	static uint32_t words[2] = { 0x51, 0 };
+
+	board->in_.ARG1 = address_of(&words[0]);
+	board->in_.ARG2 = FUTEX_CMP_REQUEUE | FUTEX_PRIVATE_FLAG;
+	board->in_.ARG3 = 1;
+	board->in_.ARG4 = 1;
+	board->in_.ARG5 = address_of(&words[1]);
+	board->in_.ARG6 = words[0];
+	return 0;
+}
