@@ -2,6 +2,7 @@
 """The comparison of a stop's views: a real stop, in which each view is made to lie in turn."""
 
 import signal
+import struct
 from collections.abc import Iterator, Mapping
 
 import pytest
@@ -11,7 +12,7 @@ from conformance.abi import ARGUMENTS, REGISTERS, REGISTERS_32, Nr
 from conformance.cases import Probe
 from conformance.facts import Environment
 from conformance.tracing import requests, snapshot
-from conformance.tracing.snapshot import Stop, decode
+from conformance.tracing.snapshot import Siginfo, Stop, decode
 from conformance.tracing.tracee import Options, Task, Trace
 
 FILTERED = Probe(
@@ -135,6 +136,13 @@ def test_siginfo(stops: Mapping[str, Raw]) -> None:
 def test_message(stops: Mapping[str, Raw]) -> None:
     assert differs(stops["enter"], "message") == {"message": {"value"}}
     assert differs(stops["seccomp"], "message") == {"info": {"ret_data"}}
+
+
+# The siginfo of SIGSYS holds the call: its address, its number and its ABI.
+def test_sigsys() -> None:
+    raw = struct.pack("=iiiiQiI", signal.SIGSYS, 0x123, 1, 0, 0x1000, Nr.getcpu, 0xC000_003E)
+    info = Siginfo.parse(raw.ljust(128, b"\0"))
+    assert (info.code, info.addr, info.sysno, info.arch) == (1, 0x1000, Nr.getcpu, 0xC000_003E)
 
 
 # A request that fails is no agreement.
