@@ -335,7 +335,9 @@ def _reading(raw: bytes, pid: int, kind: str, status: int) -> Reading:
     if narrowed:
         differs["narrow"] = _compare(regs, narrow)
         seen = dict(zip(REGISTERS_32, user_32[:17], strict=True))
-        differs["narrow_user"] = _compare(regs, seen) | _between(user_32, 17, DEBUG_REGISTERS_32)
+        seen |= dict(zip(DEBUG_NAMES, user_32[DEBUG_REGISTERS_32:], strict=True))
+        ours = {**regs, **dict(zip(DEBUG_NAMES, debug, strict=True))}
+        differs["narrow_user"] = _compare(ours, seen) | _between(user_32, 17, DEBUG_REGISTERS_32)
     if kind.startswith("syscall") and message != {"syscall-enter": 1, "syscall-exit": 2}[kind]:
         differs["message"] = {"value": str(message)}
     for view, code in errors.items():

@@ -17,10 +17,10 @@ from typing import Final
 from conformance._native import lib
 from conformance.abi import REGISTERS_32, WORD, error_name
 from conformance.cases import Probe
-from conformance.doors import DOORS, OWN, Door
+from conformance.doors import DOORS, OF_ABI, OWN, Door
 from conformance.errors import HarnessError
 from conformance.tracing import program, requests, snapshot
-from conformance.tracing.image import Image, Label, image
+from conformance.tracing.image import Image, Label, image, width
 from conformance.tracing.program import POLL, Context, Report
 from conformance.tracing.snapshot import Missed, Stop
 
@@ -213,6 +213,18 @@ class Task:
                 told["error"] = error_name(error.errno or 0) or str(error.errno)
             self.trace.add_poke("", self.who, **told)
 
+    def narrow_poke_debug(self, **registers: int) -> None:
+        """Write debug registers as a 32-bit tracer does, in the order given; told as above.
+
+        :raises OSError: the kernel refused it
+        """
+        for name, word in registers.items():
+            offset = 4 * (snapshot.DEBUG_REGISTERS_32 + snapshot.DEBUG_NAMES.index(name))
+            error = lib.origax_narrow_poke(self.pid, offset, word & 0xFFFF_FFFF)
+            if error:
+                raise OSError(-error, os.strerror(-error))
+            self.trace.add_poke("narrow", self.who, **{name: word})
+
     def run_to(self, label: str) -> None:
         """Run up to a label, unseen: over an int3 that is gone again when the program is there.
 
@@ -315,8 +327,6 @@ class Trace:
         self._deadline = time.monotonic() + options.timeout
         self._alive: set[int] = set()
         self._executed: dict[int, Door] = {}
-        self.heir: Door | None = None
-        """That of the program which the next one executes, if it is another's."""
 
     # --- what a case calls ---
 
@@ -419,6 +429,11 @@ class Trace:
         """A place in the code of that program."""
         return self.image.labels[name]
 
+    @property
+    def landing_pad(self) -> int:
+        """Where calls of that program return to if they are made in its vDSO; otherwise 0."""
+        return self._vdso[1] if self._program.image == "vdso_32" else 0
+
     def board_address(self, member: str) -> int:
         """Address of a member of struct origax_board in that program."""
         return program.board_address(self.image, member)
@@ -446,7 +461,8 @@ class Trace:
 
         The registers of its site mean nothing any more, and its stack is elsewhere.
         """
-        self._executed[stop.pid] = self.heir or self._program
+        path = Path(f"/proc/{stop.pid}/exe").resolve()
+        self._executed[stop.pid] = OF_ABI.get(width(path), self._program)
         self.pids[stop.regs["sp"]] = "$stack"
 
     def add_read(
