@@ -27,6 +27,8 @@ PATTERNS: Final = (program.PATTERN >> 16, (program.PATTERN & 0xFFFF_FFFF) >> 16)
 """What is above bit 15 of the words that a program has in registers of its own, by width."""
 OF_A_PID: Final = (*NEWBORN, "event VFORK_DONE", "event EXEC")
 """Events whose message is a pid."""
+ABOVE: Final = 1 << 32
+"""What an address may have above those that 32-bit code has."""
 SEGMENTS: Final = ("fs_base", "gs_base", "ds", "es", "fs", "gs")
 
 _CODES: Final = {
@@ -86,6 +88,8 @@ class _Names:
                 return "$altstack"
             if word in program.board_range(image):
                 return "$board"
+            if word - ABOVE in program.board_range(image):
+                return "$board+4G"
         return abi.number(word, self.bits)
 
     def plain(self, word: int) -> str:

@@ -433,10 +433,10 @@ def debug_values(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("steps.debug_narrow", door="none", also=ABIS, needs=["ia32", "tracer64"], covers=[104, 117])
+@case("steps.debug_narrow", door="none", abi="ia32", needs=["tracer64"], covers=[104, 117])
 def debug_narrow(trace: Trace) -> None:
-    """Set a data breakpoint as a 32-bit tracer does, whose addresses have 32 bits; and one whose
-    address has another bit above those.
+    """Set a data breakpoint of a 32-bit program as a 32-bit tracer does; and one whose address has
+    another bit above bit 31.
     """
     probe = Probe(site="touch", setup="cells")
     trace.heading(written="narrow")
@@ -445,7 +445,7 @@ def debug_narrow(trace: Trace) -> None:
         task.take(requests.SYSCALL, 0, DEBUG)
     trace.heading(written="whole")
     with trace.launch(probe) as task:
-        task.poke_debug(dr0=trace.own["di"] ^ ABOVE, dr7=condition(0, WRITE, 4))
+        task.poke_debug(dr0=trace.own["di"] + ABOVE, dr7=condition(0, WRITE, 4))
         task.take(requests.SYSCALL, 0, DEBUG)
     trace.control(probe)
 

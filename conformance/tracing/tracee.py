@@ -432,7 +432,7 @@ class Trace:
     @property
     def landing_pad(self) -> int:
         """Where calls of that program return to if they are made in its vDSO; otherwise 0."""
-        return self._vdso[1] if self._program.image == "vdso_32" else 0
+        return self._vdso[1] if self._program.by_vdso else 0
 
     def board_address(self, member: str) -> int:
         """Address of a member of struct origax_board in that program."""
