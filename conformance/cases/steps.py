@@ -6,10 +6,12 @@ from __future__ import annotations
 import signal
 from dataclasses import replace
 
+from conformance.abi import DR6_NONE
 from conformance.cases import Handler, Probe, case
 from conformance.doors import ABIS, CALLS
 from conformance.tracing import requests
 from conformance.tracing.image import executable
+from conformance.tracing.snapshot import debug_offset
 from conformance.tracing.tracee import Task, Trace
 
 DR6 = ("dr6",)
@@ -50,7 +52,8 @@ def behind(task: Task, site: str) -> int:
 def run_to_entry(task: Task, site: str, inside: int = VDSO_ENTRY) -> None:
     """Run up to the instruction by which the site, which begins with a call, enters the kernel.
 
-    In the vDSO that is by single steps, unseen: what it does before differs between kernels.
+    In the vDSO that is by single steps, unseen: what it does before differs between kernels. DR6
+    then tells of none of them.
 
     :param inside: where to in the vDSO, from its landing pad
     """
@@ -61,6 +64,7 @@ def run_to_entry(task: Task, site: str, inside: int = VDSO_ENTRY) -> None:
         stop = task.look(requests.SINGLESTEP)
         if stop.ended or stop.regs["ip"] == task.trace.landing_pad + inside:
             break
+    requests.write_debug(task.pid, debug_offset("dr6"), DR6_NONE)
 
 
 def walk(task: Task, site: str, request: int = requests.SINGLESTEP) -> None:

@@ -153,6 +153,11 @@ def write_register(pid: int, name: str, word: int) -> None:
     pokeuser(pid, LAYOUT.index(name) * WORD_SIZE, word & (1 << BITS) - 1)
 
 
+def write_debug(pid: int, offset: int, word: int) -> None:
+    """Write the debug register at that offset, likewise."""
+    pokeuser(pid, offset, word & (1 << BITS) - 1)
+
+
 def packed(regs: Mapping[str, int]) -> bytes:
     """Write registers by name as struct user_regs_struct."""
     letter = "Q" if BITS == 64 else "I"

@@ -198,8 +198,9 @@ class Stop:
 
 
 def debug_offset(name: str) -> int:
-    """Offset of a debug register in struct user."""
-    return (DEBUG_REGISTERS + DEBUG_NAMES.index(name)) * 8
+    """Offset of a debug register in struct user of the tracer's width."""
+    first = DEBUG_REGISTERS if requests.BITS == 64 else DEBUG_REGISTERS_32
+    return (first + DEBUG_NAMES.index(name)) * requests.WORD_SIZE
 
 
 def signal_name(signo: int) -> str:

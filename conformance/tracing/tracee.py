@@ -208,7 +208,7 @@ class Task:
         for name, word in registers.items():
             told: dict[str, int | str] = {name: word & WORD}
             try:
-                requests.pokeuser(self.pid, snapshot.debug_offset(name), word & WORD)
+                requests.write_debug(self.pid, snapshot.debug_offset(name), word)
             except requests.PtraceError as error:
                 told["error"] = error_name(error.errno or 0) or str(error.errno)
             self.trace.add_poke("", self.who, **told)
