@@ -139,6 +139,10 @@ __asm__(".pushsection .text.origax, \"ax\", @progbits\n"
 	PUSH("$0x202") POPF
 	KEEP_SEG("cs", AT_CS) KEEP_SEG("ss", AT_SS) KEEP_SEG("ds", AT_DS)
 	KEEP_SEG("es", AT_ES) KEEP_SEG("fs", AT_FS) KEEP_SEG("gs", AT_GS)
+#ifndef __x86_64__
+	/* C copies by way of es. */
+	"movl %ds, %eax\nmovl %eax, %es\n"
+#endif
 	POP_MORE POP("%" BX) POP("%" BP)
 	"ret\n"
 	/*

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Exceptions that 32-bit code alone can raise: by instructions that 64-bit code
- * does not have, and by a null selector. As in common/traps.c, two bytes of
- * padding stand before each.
+ * Exceptions by instructions that 64-bit code does not have. As in
+ * common/traps.c, two bytes of padding stand before each.
  */
 #include "probe.h"
 
@@ -17,16 +16,3 @@ TRAP("bound", "bound %ecx, (%ebx)");
 
 /* #DE by another instruction than DIV: AAM with a base of 0. */
 TRAP("aam", ".byte 0xd4, 0x00");
-
-/*
- * #GP: an access by way of es, which is null from here on. It is put back, for
- * the handler would have the kernel's, and what follows the site this one.
- */
-SITE("to_null_load",
-     "pushl %es\n"
-     "pushl $0\n"
-     "popl %es\n"
-     "nop\n"
-     "nop\n"
-     LABEL("null_load") "movl %es:(%ebx), %ecx\n" LABEL_END
-     "popl %es\n");
