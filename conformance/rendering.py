@@ -276,8 +276,8 @@ def _landed(regs: Mapping[str, int], names: _Names) -> str:
 
 def _frame(report: Report, frame: Frame, names: _Names) -> Line:
     info = Siginfo(frame.signo, frame.code, frame.addr, 0, frame.sysno, frame.arch)
-    fields = _siginfo(info, names)
-    if frame.code > 0 and signal.Signals(frame.signo).name in FAULTS:
+    fields = {"frame": "old"} if frame.old else _siginfo(info, names)
+    if (frame.code > 0 or frame.old) and signal.Signals(frame.signo).name in FAULTS:
         fields |= {"trap": str(frame.trapno), "err": f"{frame.err:#x}"}
         if frame.trapno == 14:
             fields["cr2"] = names.plain(frame.cr2)

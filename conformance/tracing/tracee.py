@@ -327,6 +327,7 @@ class Trace:
         self.own: Mapping[str, int] = {}
         self._program = door
         self._vdso = (0, 0)
+        self._pads: Mapping[int, str] = {}
         self.leader = 0
         self.sites: set[str] = set()
         self._deadline = time.monotonic() + options.timeout
@@ -459,7 +460,9 @@ class Trace:
         if new:
             return Context({}, dict(self.pids), None, new.numbers)
         door = self._program
-        return Context(self.own, dict(self.pids), self.image, door.numbers, self._vdso)
+        return Context(
+            self.own, dict(self.pids), self.image, door.numbers, self._vdso, self._pads
+        )
 
     def executed(self, stop: Stop) -> None:
         """Know that a task runs another program, from the stop at which it begins.
@@ -506,7 +509,7 @@ class Trace:
 
     def _know(self) -> None:
         """Read what the program at its gate tells of itself."""
-        self.own, self._vdso = program.own(), program.vdso()
+        self.own, self._vdso, self._pads = program.own(), program.vdso(), program.pads()
 
     def _report(self, probe: Probe, task: Task, head: str, ending: str | None = None) -> None:
         self._end()
