@@ -392,8 +392,8 @@ def _compare_info(
     op = {"syscall-enter": 1, "syscall-exit": 2, "event SECCOMP": 3}.get(kind, 0)
     wanted = {"op": op, "pad": 0, "ip": regs["ip"], "sp": regs["sp"],
               "size": INFO_SIZES[OPS[op]]}  # fmt: skip
-    seen = {"op": head & 0xFF, "pad": head >> 8, "ip": ip, "sp": sp, "size": size}
     mask = (1 << bits) - 1
+    seen = {"op": head & 0xFF, "pad": head >> 8, "ip": ip & mask, "sp": sp & mask, "size": size}
     if op in (1, 3):
         wanted["nr"] = signed(regs["orig_ax"] & 0xFFFFFFFF, 32) & WORD
         names = [

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import gc
 import os
 import signal
@@ -20,6 +19,7 @@ from conformance.cases import Probe
 from conformance.doors import DOORS, Door
 from conformance.errors import HarnessError
 from conformance.tracing import program, requests, snapshot
+from conformance.tracing.hand import Hand, Own, Remote
 from conformance.tracing.image import Image, Label, image
 from conformance.tracing.program import POLL, Context, Report
 from conformance.tracing.snapshot import Missed, Stop
@@ -28,6 +28,8 @@ INT3: Final = 0xCC
 
 NEWBORN: Final = ("event FORK", "event VFORK", "event CLONE")
 """Stops whose message is the pid of a new task."""
+
+OWN: Final = Own()
 
 CLEANUP: Final = 2000
 """Milliseconds that a killed task may take to go."""
@@ -100,6 +102,7 @@ class Task:
 
     def __init__(self, trace: Trace, pid: int, who: str) -> None:
         self.trace = trace
+        self.hand = trace.hand
         self.pid = pid
         self.who = who
         self.status = 0
@@ -118,13 +121,14 @@ class Task:
 
     def look(self, request: int = 0, signo: int = 0, show: tuple[str, ...] = ()) -> Stop:
         """Like :meth:`take`, but leave the stop out of the transcript."""
-        raw = snapshot.take(self.pid, request, signo)
+        raw = self.hand.take(self.pid, request, signo)
         stop = snapshot.decode(raw, self.pid, self.who, show)
         self.status = stop.status
         if stop.ended:
+            self.hand.bury(self.pid)
             self.trace.bury(self.pid)
         else:
-            self.trace.settle(self.pid, raw)
+            self.hand.settle(self.pid, raw)
         return stop
 
     def again(self) -> Stop:
@@ -135,7 +139,7 @@ class Task:
 
     def glance(self) -> Stop:
         """Like :meth:`again`, but leave it out of the transcript."""
-        raw = snapshot.again(self.pid, self.status)
+        raw = self.hand.again(self.pid, self.status)
         return snapshot.decode(raw, self.pid, self.who)
 
     def syscall(self, signo: int = 0) -> Stop:
@@ -152,17 +156,17 @@ class Task:
 
     def resume(self, request: int = requests.CONT, signo: int = 0) -> None:
         """Resume without waiting: something else has to happen before the next stop."""
-        requests.resume(self.pid, request, signo)
+        self.hand.resume(self.pid, request, signo)
 
     def interrupt(self) -> Stop:
         """PTRACE_INTERRUPT a running task, and take the stop."""
-        requests.interrupt(self.pid)
+        self.hand.interrupt(self.pid)
         return self.take()
 
     def poke(self, **registers: int) -> None:
         """Write registers by PTRACE_POKEUSER, in the order given; told in the transcript."""
         for name, word in registers.items():
-            requests.write_register(self.pid, name, word)
+            self.hand.write_register(self.pid, name, word)
         self.trace.add_poke("", self.who, **registers)
 
     def narrow_poke(self, **registers: int) -> None:
@@ -182,7 +186,7 @@ class Task:
 
     def put_back(self, stop: Stop) -> None:
         """Write all registers as they were at a stop (PTRACE_SETREGS); told in the transcript."""
-        requests.setregs(self.pid, requests.packed(stop.regs))
+        self.hand.setregs(self.pid, stop.regs)
         self.trace.add_poke("", self.who, regs="saved")
 
     def block(self, *signals: int) -> None:
@@ -199,7 +203,7 @@ class Task:
 
     def detach(self, signo: int = 0) -> None:
         """PTRACE_DETACH a stopped task; told in the transcript. It can be waited for still."""
-        requests.detach(self.pid, signo)
+        self.hand.detach(self.pid, signo)
         name = snapshot.signal_name(signo) if signo else "none"
         self.trace.add_poke("", self.who, detach=name)
 
@@ -315,6 +319,7 @@ class Trace:
         self._vdso = (0, 0)
         self.leader = 0
         self.sites: set[str] = set()
+        self.hand: Hand = OWN
         self._deadline = time.monotonic() + options.timeout
         self._alive: set[int] = set()
         self._executed: dict[int, Door] = {}
@@ -328,15 +333,21 @@ class Trace:
         self.events.append(Heading({name: str(text) for name, text in fields.items()}))
 
     @contextlib.contextmanager
-    def launch(self, probe: Probe, options: int = requests.O_BASE) -> Iterator[Task]:
+    def launch(
+        self, probe: Probe, options: int = requests.O_BASE, hand: str = ""
+    ) -> Iterator[Task]:
         """Launch a program, seize it, and bring it to its gate; kill it at the end.
 
         The gate is a signal-delivery-stop by SIGSTOP: resume from it with no signal, and the
         program's next kernel entry is its site's.
+
+        :param hand: ABI of another tracer's code, ``ia32``, that is to make the requests
         """
+        if hand:
+            self.hand = Remote(hand, self._deadline)
         task = self._spawn(probe, traced=True)
         try:
-            requests.seize(task.pid, options)
+            self.hand.seize(task.pid, options)
         except requests.PtraceError as error:
             if program.board().failed:
                 self._report(probe, task, "probe")
@@ -464,14 +475,6 @@ class Trace:
         """Add what a request other than PTRACE_POKEUSER wrote."""
         self.events.append(Poke(who, what, self.context(), request))
 
-    def settle(self, pid: int, raw: bytes) -> None:
-        """Read a stop a second time, by python-ptrace."""
-        try:
-            snapshot.second_reader(raw, pid)
-        except requests.PtraceError as error:
-            if error.errno != errno.ESRCH:  # else it was killed in between
-                raise
-
     def bury(self, pid: int) -> None:
         """Know that a task has gone and was reaped."""
         self._alive.discard(pid)
@@ -481,7 +484,7 @@ class Trace:
     def _spawn(self, probe: Probe, traced: bool) -> Task:
         cpu = self.cpus[1] if probe.other_cpu else self.cpu
         self._program = DOORS[probe.door] if probe.door else self.door
-        pid = program.launch(probe, self.image, cpu, traced)
+        pid = program.launch(probe, self.image, cpu, traced, self.hand.pid)
         self.sites.add(f"{self.image.name}/{probe.site}")
         self._alive.add(pid)
         self.leader = pid
@@ -502,6 +505,9 @@ class Trace:
 
     def _end(self) -> None:
         """Kill and reap every task of this case; some may be traced, some not."""
+        # Only then can this process reap those that the other tracer waits for.
+        self.hand.close()
+        self.hand = OWN
         if self.leader:
             program.kill_group(self.leader)
         for pid in self._alive:
