@@ -168,6 +168,7 @@ int origax_frame(struct origax_loop *loop, const struct origax_stop *last,
 int origax_urgent(void);
 int origax_patient(void);
 int origax_clock(int tid, uint64_t period);
+int origax_sampler(int tid, uint64_t period, uint64_t registers);
 int origax_tgkill(int tgid, int tid, int signo);
 int origax_die_with_parent(int parent);
 int origax_subreaper(void);

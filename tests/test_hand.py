@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from conformance._native import ffi, lib
+
 from conformance.abi import Nr32
 from conformance.cases import Probe
 from conformance.doors import DOORS
@@ -129,26 +129,29 @@ def test_refused(remote: Remote) -> None:
 
 # Its views are those of a 32-bit tracer, and it writes what it is told to.
 def test_hand() -> None:
-    with Trace(Options(), (0,), DOORS["int80_32"]) as trace:
-        with trace.launch(PAUSE, hand="ia32") as task:
-            stop = task.syscall()
-            assert (stop.bits, stop.regs["orig_ax"], stop.differs) == (32, Nr32.pause, {})
-            task.poke(orig_ax=-1, ax=5)
-            assert task.glance().regs["orig_ax"] == 0xFFFF_FFFF
-            told = task.hand.getregset(task.pid, 68)
-            assert task.hand.setregset(task.pid, told) == len(told) == 68
-            task.put_back(stop)
-            assert task.glance().regs == stop.regs
-            task.detach()
-            task.until("S")
+    door = DOORS["int80_32"]
+    with Trace(Options(), (0,), door) as trace, trace.launch(PAUSE, hand="ia32") as task:
+        stop = task.syscall()
+        assert (stop.bits, stop.regs["orig_ax"], stop.differs) == (32, Nr32.pause, {})
+        task.poke(orig_ax=-1, ax=5)
+        assert task.glance().regs["orig_ax"] == 0xFFFF_FFFF
+        told = task.hand.getregset(task.pid, 68)
+        assert task.hand.setregset(task.pid, told) == len(told) == 68
+        task.put_back(stop)
+        assert task.glance().regs == stop.regs
+        task.detach()
+        task.until("S")
 
 
 # A tracee that does not stop is missed, and nobody is left.
 def test_missed() -> None:
-    with pytest.raises(Missed), Trace(Options(timeout=0.3), (0,), DOORS["int80_32"]) as trace:
-        with trace.launch(PAUSE, hand="ia32") as task:
-            pid, tracer = task.pid, task.hand.pid
-            task.cont()
+    door = DOORS["int80_32"]
+    with (
+        pytest.raises(Missed), Trace(Options(timeout=0.3), (0,), door) as trace,
+        trace.launch(PAUSE, hand="ia32") as task,
+    ):  # fmt: skip
+        pid, tracer = task.pid, task.hand.pid
+        task.cont()
     for gone in (pid, tracer):
         with pytest.raises(ProcessLookupError):
             os.kill(gone, 0)

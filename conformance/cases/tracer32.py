@@ -86,7 +86,9 @@ def stops(trace: Trace) -> None:
 @case("views.tracer32_interrupted", door="none", also=ABIS, needs=NEED,
       covers=[80, 83, 109, 110, 112, 117, 126])  # fmt: skip
 def interrupted(trace: Trace) -> None:
-    """PTRACE_INTERRUPT, a signal and a single-step of a spinning program, read by a 32-bit tracer."""
+    """PTRACE_INTERRUPT, a signal and a single-step of a spinning program, read by a 32-bit
+    tracer.
+    """
     trace.heading(tracer=IA32)
     with trace.launch(SPIN, hand=IA32) as task:
         spinning(trace, task)
