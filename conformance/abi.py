@@ -51,6 +51,7 @@ class Nr(IntEnum):
     exit = 60
     wait4 = 61
     kill = 62
+    gettimeofday = 96
     getuid = 102
     getppid = 110
     rt_sigsuspend = 130
@@ -59,6 +60,7 @@ class Nr(IntEnum):
     arch_prctl = 158
     gettid = 186
     tkill = 200
+    time = 201
     futex = 202
     restart_syscall = 219
     clock_nanosleep = 230
@@ -67,6 +69,7 @@ class Nr(IntEnum):
     waitid = 247
     pselect6 = 270
     ppoll = 271
+    getcpu = 309
     execveat = 322
     membarrier = 324
     clone3 = 435
