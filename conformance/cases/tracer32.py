@@ -234,12 +234,13 @@ def restart(trace: Trace) -> None:
             if writes:
                 regset(trace, task)
             task.syscall()
-    trace.control(pause(trace), end_pause, ends=False)
+    trace.control(pause(trace), end_pause)
 
 
 def end_pause(task: Task) -> None:
-    """Wait until a program with nobody tracing sleeps in pause(); its end is the harness's."""
+    """End a program that sleeps in pause() with nobody tracing."""
     task.until_asleep()
+    task.signal(signal.SIGTERM)
 
 
 @case("views.tracer32_armed", door="none", also=ABIS, needs=NEED, covers=[25, 40, 43, 80])

@@ -82,8 +82,8 @@ class Hand(Protocol):
         """Trace no more; what is still traced dies, if it was seized so."""
 
 
-class Own:
-    """This process's own hand."""
+class Local:
+    """This process itself."""
 
     bits = requests.BITS
     pid = 0
@@ -114,6 +114,9 @@ class Own:
 
     def close(self) -> None:
         """Nothing: the trace itself ends its tasks."""
+
+
+LOCAL: Final = Local()
 
 
 @dataclass(frozen=True, slots=True)

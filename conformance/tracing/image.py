@@ -105,12 +105,14 @@ def parsed(file: bytes) -> Elf:
 
 
 def notes(segment: bytes) -> Iterator[tuple[int, bytes]]:
-    """Take a PT_NOTE segment apart: the type and the description of each note."""
+    """Take a PT_NOTE segment apart: the type and the description of each note that is whole."""
     head = struct.Struct("<III")
     at = 0
     while at + head.size <= len(segment):
         name_size, size, kind = head.unpack_from(segment, at)
         data = at + head.size + (name_size + 3 & ~3)
+        if data + size > len(segment):
+            return
         yield kind, segment[data : data + size]
         at = data + (size + 3 & ~3)
 

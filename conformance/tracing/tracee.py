@@ -19,7 +19,7 @@ from conformance.cases import Probe
 from conformance.doors import DOORS, OWN, Door
 from conformance.errors import HarnessError
 from conformance.tracing import program, requests, snapshot
-from conformance.tracing.hand import Hand, Own, Remote
+from conformance.tracing.hand import LOCAL, Hand, Remote
 from conformance.tracing.image import Image, Label, image
 from conformance.tracing.program import POLL, Context, Report
 from conformance.tracing.snapshot import Missed, Stop
@@ -28,8 +28,6 @@ INT3: Final = 0xCC
 
 NEWBORN: Final = ("event FORK", "event VFORK", "event CLONE")
 """Stops whose message is the pid of a new task."""
-
-OWN: Final = Own()
 
 CLEANUP: Final = 2000
 """Milliseconds that a killed task may take to go."""
@@ -316,7 +314,7 @@ class Trace:
         self._vdso = (0, 0)
         self.leader = 0
         self.sites: set[str] = set()
-        self.hand: Hand = OWN
+        self.hand: Hand = LOCAL
         self._deadline = time.monotonic() + options.timeout
         self._alive: set[int] = set()
         self._executed: dict[int, Door] = {}
@@ -350,6 +348,7 @@ class Trace:
             # below; a program that we may not trace waits at its gate.
             if task.state() != "Z":
                 raise refused(error.errno or 0) from None
+            task.hand = LOCAL
         program.board().attached = 1
         gate = task.look()
         if gate.kind != "signal SIGSTOP":
@@ -502,7 +501,7 @@ class Trace:
         """Kill and reap every task of this case; some may be traced, some not."""
         # Only then can this process reap those that the other tracer waits for.
         self.hand.close()
-        self.hand = OWN
+        self.hand = LOCAL
         if self.leader:
             program.kill_group(self.leader)
         for pid in self._alive:
