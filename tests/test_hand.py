@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from conformance._native import ffi, lib
 
-from conformance.abi import Nr32
+from conformance.abi import REGISTERS, REGISTERS_32, Nr32
 from conformance.cases import Probe
 from conformance.doors import DOORS
 from conformance.errors import HarnessError
 from conformance.facts import Environment
-from conformance.tracing import hand, requests
+from conformance.tracing import hand, requests, snapshot
 from conformance.tracing.hand import ANSWER_SIZE, ORDER_SIZE, Remote
 from conformance.tracing.snapshot import Missed
 from conformance.tracing.tracee import Options, Trace
@@ -141,6 +141,34 @@ def test_hand() -> None:
         assert task.glance().regs == stop.regs
         task.detach()
         task.until("S")
+
+
+# Each register of each of its views is compared, whatever the width of the program.
+@pytest.mark.parametrize("door", ["int80_32", "int80_64"])
+def test_views(door: str) -> None:
+    if door == "int80_64" and requests.BITS == 32:
+        pytest.skip("needs a tracer of 64-bit code")
+    with Trace(Options(), (0,), DOORS[door]) as trace, trace.launch(PAUSE, hand="ia32") as task:
+        stop = task.syscall()
+        raw = task.hand.again(task.pid, stop.status)
+    size = 4 if door == "int80_32" else 8
+    for at, name in enumerate(REGISTERS_32):
+        assert told(raw, "narrow_user", 4 * at) == {"narrow_user": {name}}
+        layout = REGISTERS_32 if size == 4 else REGISTERS
+        assert told(raw, "regset", size * layout.index(name)) == {"regset": {name}}
+
+
+def told(raw: bytes, member: str, at: int) -> dict[str, set[str]]:
+    """What differs when the lowest bit of a word of a view is another."""
+    place = int(ffi.offsetof("struct origax_stop", member)) + at
+    word = int.from_bytes(raw[place : place + 4], "little") ^ 1
+    lie = raw[:place] + word.to_bytes(4, "little") + raw[place + 4 :]
+    differs = snapshot.decode(lie, task_pid(raw), "tracee").differs
+    return {view: set(fields) for view, fields in differs.items()}
+
+
+def task_pid(raw: bytes) -> int:
+    return int.from_bytes(raw[:4], "little")
 
 
 # A tracee that does not stop is missed, and nobody is left.

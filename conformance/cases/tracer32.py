@@ -11,12 +11,14 @@ import signal
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from conformance._native import lib
 from conformance.abi import REGISTERS, REGISTERS_32, RESTARTS
 from conformance.cases import Handler, Probe, case
 from conformance.doors import ABIS, CALLS, OF_ABI
 from conformance.tracing import program, requests
+from conformance.tracing.hand import Remote
 from conformance.tracing.image import executable
 from conformance.tracing.tracee import Read, Task, Trace
 
@@ -241,6 +243,92 @@ def end_pause(task: Task) -> None:
     """End a program that sleeps in pause() with nobody tracing."""
     task.until_asleep()
     task.signal(signal.SIGTERM)
+
+
+SLEEPERS = {"pause": (), "poll": (0, 0, 100_000)}
+"""Calls that sleep, and their arguments: one restarts as itself, the other by restart_syscall."""
+
+
+@case("views.tracer32_call", door="int80_32", also=("sysenter", "syscall32", "int80_64"),
+      covers=[32, 36, 37, 41, 43, 115])  # fmt: skip
+def inferior_call(trace: Trace) -> None:
+    """As gdb calls a function of a program that sleeps: at a signal's stop out of pause(), and out
+    of poll(), a 32-bit tracer has the program run a loop instead, with orig_eax = -1. It stops it
+    there, in no call, and writes all registers back as they were: PTRACE_SETREGS.
+    """
+    for name, arguments in SLEEPERS.items():
+        trace.heading(tracer=IA32, call=name)
+        probe = Probe(site="syscall", regs=trace.door.call(name, *arguments))
+        with trace.launch(probe, hand=IA32) as task:
+            task.resume()
+            task.until_asleep()
+            task.signal(signal.SIGUSR1)
+            saved = task.take()
+            task.poke(orig_ax=-1, ip=trace.label("to_spin").start)
+            task.resume()
+            trace.wait_for(lambda: bool(program.board().spinning))
+            task.interrupt()
+            task.put_back(saved)
+            task.syscall()
+        trace.control(probe, end_pause)
+
+
+@case("views.tracer32_regset", door="syscall64", also=CALLS, needs=NEED,
+      covers=[110, 112, 114, 115])  # fmt: skip
+def set_regset(trace: Trace) -> None:
+    """At the exit stop of getpid(), a 32-bit tracer writes orig_ax and bx, and r15 where there is
+    one, by PTRACE_SETREGSET; with bits above bit 31 where the register set has them.
+    """
+    with trace.launch(getpid(trace), hand=IA32) as task:
+        task.syscall()
+        task.syscall()
+        told = task.hand.getregset(task.pid, 8 * len(REGISTERS))
+        if len(told) > 4 * len(REGISTERS_32):
+            regs = list(struct.unpack("=27Q", told))
+            for name, word in (("orig_ax", JUNK | 5), ("bx", JUNK | 6), ("r15", JUNK | 7)):
+                regs[REGISTERS.index(name)] = word
+            new = struct.pack("=27Q", *regs)
+        else:
+            regs = list(struct.unpack("=17I", told))
+            for name, word in (("orig_ax", 5), ("bx", 6)):
+                regs[REGISTERS_32.index(name)] = word
+            new = struct.pack("=17I", *regs)
+        took = task.hand.setregset(task.pid, new)
+        trace.add_poke("SETREGSET", size=str(len(new)), told=str(took))
+        task.again()
+        regset(trace, task)
+        task.finish()
+    trace.control(getpid(trace))
+
+
+OFFSETS = (0, 44, 64, 68, 248, 268, 272, 276, 280, 284, 288, 1, 2, 45, 281, -4)
+"""Of struct user of 32-bit code, 284 bytes: ebx, orig_eax and ss; members that are no registers;
+dr4 to dr7; its end, and behind it; then unaligned offsets, and the last word that there can be."""
+
+
+@case("views.tracer32_offsets", door="none", also=ABIS, needs=NEED, covers=[116])
+def offsets(trace: Trace) -> None:
+    """PTRACE_PEEKUSER and PTRACE_POKEUSER of a 32-bit tracer at aligned, unaligned and impossible
+    offsets; poked is what was read there.
+    """
+    with trace.launch(SPIN, hand=IA32) as task:
+        spinning(trace, task)
+        hand = task.hand
+        assert isinstance(hand, Remote)
+        for offset in OFFSETS:
+            try:
+                told = hand.with_bytes(requests.PEEKUSER, task.pid, bytes(4), offset)
+            except requests.PtraceError as error:
+                told = bytes(4)
+                trace.add_read("PEEKUSER", offset=str(offset), error=requests.name_of(error))
+            else:
+                word = int.from_bytes(told, "little")
+                trace.add_read("PEEKUSER", offset=str(offset), value=hex(word))
+            poke = partial(hand.ptrace, requests.POKEUSER, task.pid, offset)
+            error_name = requests.error_of(partial(poke, int.from_bytes(told, "little")))
+            trace.add_poke("POKEUSER", offset=str(offset), error=error_name or "none")
+        task.again()
+    trace.control(SPIN, end_spin)
 
 
 @case("views.tracer32_armed", door="none", also=ABIS, needs=NEED, covers=[25, 40, 43, 80])

@@ -25,6 +25,7 @@ from conformance.abi import REGISTERS, REGISTERS_32
 CONT: Final = 7
 SINGLESTEP: Final = 9
 SYSCALL: Final = 24
+PEEKUSER: Final = 3
 POKEUSER: Final = 6
 SETREGS: Final = 13
 DETACH: Final = 17
