@@ -120,7 +120,7 @@ class Frames:
         self._count += 1
         self.taken += 1
         if os.WIFSTOPPED(self._last.status):
-            self._task.trace.hand.settle(self._task.pid, ffi.buffer(self._last))
+            self._task.trace.settle(self._task.pid, ffi.buffer(self._last))
         else:
             self.ended = True
 

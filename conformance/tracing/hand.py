@@ -87,15 +87,42 @@ class Local:
 
     bits = requests.BITS
     pid = 0
-    seize = staticmethod(requests.seize)
-    resume = staticmethod(requests.resume)
-    interrupt = staticmethod(requests.interrupt)
-    detach = staticmethod(requests.detach)
-    write_register = staticmethod(requests.write_register)
-    getregset = staticmethod(requests.getregset)
-    setregset = staticmethod(requests.setregset)
-    take = staticmethod(snapshot.take)
-    again = staticmethod(snapshot.again)
+
+    def take(self, pid: int, request: int, signo: int) -> bytes:
+        """Resume, wait and read in one C call."""
+        return snapshot.take(pid, request, signo)
+
+    def again(self, pid: int, status: int) -> bytes:
+        """Read a stopped task once more."""
+        return snapshot.again(pid, status)
+
+    def seize(self, pid: int, options: int) -> None:
+        """PTRACE_SEIZE."""
+        requests.seize(pid, options)
+
+    def resume(self, pid: int, request: int, signo: int = 0) -> None:
+        """Resume by any request, without waiting."""
+        requests.resume(pid, request, signo)
+
+    def interrupt(self, pid: int) -> None:
+        """PTRACE_INTERRUPT."""
+        requests.interrupt(pid)
+
+    def detach(self, pid: int, signo: int = 0) -> None:
+        """PTRACE_DETACH."""
+        requests.detach(pid, signo)
+
+    def write_register(self, pid: int, name: str, word: int) -> None:
+        """PTRACE_POKEUSER."""
+        requests.write_register(pid, name, word)
+
+    def getregset(self, pid: int, size: int, kind: int = requests.NT_PRSTATUS) -> bytes:
+        """PTRACE_GETREGSET into so many bytes; what the kernel filled."""
+        return requests.getregset(pid, size, kind)
+
+    def setregset(self, pid: int, data: bytes, kind: int = requests.NT_PRSTATUS) -> int:
+        """PTRACE_SETREGSET; how many bytes the kernel took."""
+        return requests.setregset(pid, data, kind)
 
     def settle(self, pid: int, raw: bytes) -> None:
         """Read a stop a second time, by python-ptrace."""

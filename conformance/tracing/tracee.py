@@ -126,7 +126,7 @@ class Task:
             self.hand.bury(self.pid)
             self.trace.bury(self.pid)
         else:
-            self.hand.settle(self.pid, raw)
+            self.trace.settle(self.pid, raw)
         return stop
 
     def again(self) -> Stop:
@@ -468,6 +468,10 @@ class Trace:
     def add_poke(self, request: str, who: str = "tracee", **what: int | str) -> None:
         """Add what a request other than PTRACE_POKEUSER wrote."""
         self.events.append(Poke(who, what, self.context(), request))
+
+    def settle(self, pid: int, raw: bytes) -> None:
+        """Read a stop a second time, by another reader."""
+        self.hand.settle(pid, raw)
 
     def bury(self, pid: int) -> None:
         """Know that a task has gone and was reaped."""
