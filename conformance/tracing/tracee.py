@@ -199,6 +199,11 @@ class Task:
         self.trace.add_poke("", self.who, code=label, byte=hex(byte))
         return old
 
+    def poke_stack(self, stop: Stop, byte: int) -> None:
+        """Replace the byte at the stack pointer of a stop; told in the transcript."""
+        requests.poke_byte(self.pid, stop.regs["sp"], byte)
+        self.trace.add_poke("", self.who, stack="top", byte=hex(byte))
+
     def detach(self, signo: int = 0) -> None:
         """PTRACE_DETACH a stopped task; told in the transcript. It can be waited for still."""
         self.hand.detach(self.pid, signo)
