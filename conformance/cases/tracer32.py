@@ -166,7 +166,7 @@ def number(trace: Trace) -> None:
             task.syscall()
             regset(trace, task)
             task.finish()
-    trace.control(probe)
+    trace.control(getpid(trace))
 
 
 @case("views.tracer32_result", door="syscall64", also=CALLS, needs=NEED,
