@@ -118,6 +118,12 @@ def test_no_order(remote: Remote) -> None:
     assert os.waitid(os.P_PID, remote.pid, os.WEXITED | os.WNOWAIT)
 
 
+# Nor is one given that has more bytes than an order can have.
+def test_too_long(remote: Remote) -> None:
+    with pytest.raises(ValueError, match="577 bytes"):
+        remote.setregset(1, bytes(577))
+
+
 # The kernel's refusal has its errno.
 def test_refused(remote: Remote) -> None:
     with pytest.raises(requests.PtraceError) as error:

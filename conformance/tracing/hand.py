@@ -35,7 +35,6 @@ LOW: Final = 0xFFFF_FFFF
 class Hand(Protocol):
     """What a task needs of its tracer. Every request raises PtraceError if the kernel refuses."""
 
-    bits: int
     pid: int
 
     def take(self, pid: int, request: int, signo: int) -> bytes:
@@ -85,8 +84,8 @@ class Hand(Protocol):
 class Local:
     """This process itself."""
 
-    bits = requests.BITS
     pid = 0
+    """Nobody whom a program has to allow to trace it: this process is its parent."""
 
     def take(self, pid: int, request: int, signo: int) -> bytes:
         """Resume, wait and read in one C call."""
@@ -158,8 +157,6 @@ class Answer:
 class Remote:
     """A tracer of 32-bit code, with our end of its socket."""
 
-    bits = 32
-
     def __init__(self, abi: str, deadline: float) -> None:
         path = PROGRAMS / TRACERS[abi]
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -194,9 +191,12 @@ class Remote:
 
         :raises Missed: there was none before the deadline
         :raises HarnessError: the tracer has died, or its answer is none
+        :raises ValueError: an order has not room for so many bytes
         """
         self._serial += 1
         order = ffi.new("struct origax_order *")
+        if len(content) > len(order.bytes):
+            raise ValueError(f"{len(content)} bytes for {len(order.bytes)}")
         order.serial, order.what, order.pid = self._serial, what, pid
         order.request, order.addr, order.data = request, addr & LOW, data & LOW
         order.status, order.size = status, len(content)
