@@ -143,8 +143,11 @@ def board() -> Any:
     return mapped
 
 
-def launch(probe: Probe, image: Image, cpu: int, traced: bool) -> int:
-    """Write the board and launch the program; returns its pid."""
+def launch(probe: Probe, image: Image, cpu: int, traced: bool, tracer: int = 0) -> int:
+    """Write the board and launch the program; returns its pid.
+
+    :param tracer: pid of who is to trace it, if it is not this process
+    """
     if probe.site not in image.labels:
         raise _unknown("site", probe.site, image.labels)
     if probe.setup is not None and probe.setup not in image.setups:
@@ -154,7 +157,7 @@ def launch(probe: Probe, image: Image, cpu: int, traced: bool) -> int:
             "a program's text is too long", f"{probe.text[:40]}... ({len(probe.text)} characters)",
             "install origax under a shorter path",
         )  # fmt: skip
-    pid = _start(probe, image, cpu, traced)
+    pid = _start(probe, image, cpu, traced, tracer)
     while looks_like_a_number(pid):
         kill_group(pid)
         kill(pid)
@@ -162,7 +165,7 @@ def launch(probe: Probe, image: Image, cpu: int, traced: bool) -> int:
         reap_group(pid)
         if pid < SMALL:
             lib.origax_use_up_pids(SMALL)
-        pid = _start(probe, image, cpu, traced)
+        pid = _start(probe, image, cpu, traced, tracer)
     if pid < 0:
         raise HarnessError(
             f"a probe could not be launched: {os.strerror(-pid)}", str(image.path),
@@ -179,11 +182,12 @@ def looks_like_a_number(pid: int) -> bool:
     return 0 < pid < SMALL or any(pid <= number < pid + CHILDREN for number in NUMBERS)
 
 
-def _start(probe: Probe, image: Image, cpu: int, traced: bool) -> int:
+def _start(probe: Probe, image: Image, cpu: int, traced: bool, tracer: int) -> int:
     """Write the board and launch; returns the pid, or a negative errno."""
     pinned = board()
     ffi.memmove(pinned, bytes(ffi.sizeof("struct origax_board")), ffi.sizeof("struct origax_board"))
     _write(pinned, probe, image, cpu, traced)
+    pinned.tracer = tracer
     return int(lib.origax_launch(os.fsencode(image.path)))
 
 

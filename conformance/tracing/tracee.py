@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import gc
 import os
 import signal
@@ -20,6 +19,7 @@ from conformance.cases import Probe
 from conformance.doors import DOORS, OF_ABI, OWN, Door
 from conformance.errors import HarnessError
 from conformance.tracing import program, requests, snapshot
+from conformance.tracing.hand import LOCAL, Hand, Remote
 from conformance.tracing.image import Image, Label, image, width
 from conformance.tracing.program import POLL, Context, Report
 from conformance.tracing.snapshot import Missed, Stop
@@ -100,6 +100,7 @@ class Task:
 
     def __init__(self, trace: Trace, pid: int, who: str) -> None:
         self.trace = trace
+        self.hand = trace.hand
         self.pid = pid
         self.who = who
         self.status = 0
@@ -118,10 +119,11 @@ class Task:
 
     def look(self, request: int = 0, signo: int = 0, show: tuple[str, ...] = ()) -> Stop:
         """Like :meth:`take`, but leave the stop out of the transcript."""
-        raw = snapshot.take(self.pid, request, signo)
+        raw = self.hand.take(self.pid, request, signo)
         stop = snapshot.decode(raw, self.pid, self.who, show)
         self.status = stop.status
         if stop.ended:
+            self.hand.bury(self.pid)
             self.trace.bury(self.pid)
         else:
             self.trace.settle(self.pid, raw)
@@ -135,7 +137,7 @@ class Task:
 
     def glance(self) -> Stop:
         """Like :meth:`again`, but leave it out of the transcript."""
-        raw = snapshot.again(self.pid, self.status)
+        raw = self.hand.again(self.pid, self.status)
         return snapshot.decode(raw, self.pid, self.who)
 
     def syscall(self, signo: int = 0) -> Stop:
@@ -152,17 +154,17 @@ class Task:
 
     def resume(self, request: int = requests.CONT, signo: int = 0) -> None:
         """Resume without waiting: something else has to happen before the next stop."""
-        requests.resume(self.pid, request, signo)
+        self.hand.resume(self.pid, request, signo)
 
     def interrupt(self) -> Stop:
         """PTRACE_INTERRUPT a running task, and take the stop."""
-        requests.interrupt(self.pid)
+        self.hand.interrupt(self.pid)
         return self.take()
 
     def poke(self, **registers: int) -> None:
         """Write registers by PTRACE_POKEUSER, in the order given; told in the transcript."""
         for name, word in registers.items():
-            requests.write_register(self.pid, name, word)
+            self.hand.write_register(self.pid, name, word)
         self.trace.add_poke("", self.who, **registers)
 
     def narrow_poke(self, **registers: int) -> None:
@@ -182,7 +184,7 @@ class Task:
 
     def put_back(self, stop: Stop) -> None:
         """Write all registers as they were at a stop (PTRACE_SETREGS); told in the transcript."""
-        requests.setregs(self.pid, requests.packed(stop.regs))
+        self.hand.setregs(self.pid, stop.regs)
         self.trace.add_poke("", self.who, regs="saved")
 
     def block(self, *signals: int) -> None:
@@ -204,7 +206,7 @@ class Task:
 
     def detach(self, signo: int = 0) -> None:
         """PTRACE_DETACH a stopped task; told in the transcript. It can be waited for still."""
-        requests.detach(self.pid, signo)
+        self.hand.detach(self.pid, signo)
         name = snapshot.signal_name(signo) if signo else "none"
         self.trace.add_poke("", self.who, detach=name)
 
@@ -330,6 +332,7 @@ class Trace:
         self._pads: Mapping[int, str] = {}
         self.leader = 0
         self.sites: set[str] = set()
+        self.hand: Hand = LOCAL
         self._deadline = time.monotonic() + options.timeout
         self._alive: set[int] = set()
         self._executed: dict[int, Door] = {}
@@ -341,20 +344,27 @@ class Trace:
         self.events.append(Heading({name: str(text) for name, text in fields.items()}))
 
     @contextlib.contextmanager
-    def launch(self, probe: Probe, options: int = requests.O_BASE) -> Iterator[Task]:
+    def launch(
+        self, probe: Probe, options: int = requests.O_BASE, hand: str = ""
+    ) -> Iterator[Task]:
         """Launch a program, seize it, and bring it to its gate; kill it at the end.
 
         The gate is a signal-delivery-stop by SIGSTOP: resume from it with no signal, and the
         program's next kernel entry is its site's.
+
+        :param hand: ABI of another tracer's code, ``ia32``, that is to make the requests
         """
+        if hand:
+            self.hand = Remote(hand, self._deadline)
         task = self._spawn(probe, traced=True)
         try:
-            requests.seize(task.pid, options)
+            self.hand.seize(task.pid, options)
         except requests.PtraceError as error:
             # A zombie cannot be seized (kernel/ptrace.c ptrace_attach), and how it ended is told
             # below; a program that we may not trace waits at its gate.
             if task.state() != "Z":
                 raise refused(error.errno or 0) from None
+            task.hand = LOCAL
         program.board().attached = 1
         gate = task.look()
         if gate.kind != "signal SIGSTOP":
@@ -484,12 +494,8 @@ class Trace:
         self.events.append(Poke(who, what, self.context(), request))
 
     def settle(self, pid: int, raw: bytes) -> None:
-        """Read a stop a second time, by python-ptrace."""
-        try:
-            snapshot.second_reader(raw, pid)
-        except requests.PtraceError as error:
-            if error.errno != errno.ESRCH:  # else it was killed in between
-                raise
+        """Read a stop a second time, by another reader."""
+        self.hand.settle(pid, raw)
 
     def bury(self, pid: int) -> None:
         """Know that a task has gone and was reaped."""
@@ -500,7 +506,7 @@ class Trace:
     def _spawn(self, probe: Probe, traced: bool) -> Task:
         cpu = self.cpus[1] if probe.other_cpu else self.cpu
         self._program = DOORS[probe.door] if probe.door else self.door
-        pid = program.launch(probe, self.image, cpu, traced)
+        pid = program.launch(probe, self.image, cpu, traced, self.hand.pid)
         self.sites.add(f"{self.image.name}/{probe.site}")
         self._alive.add(pid)
         self.leader = pid
@@ -521,6 +527,9 @@ class Trace:
 
     def _end(self) -> None:
         """Kill and reap every task of this case; some may be traced, some not."""
+        # Only then can this process reap those that the other tracer waits for.
+        self.hand.close()
+        self.hand = LOCAL
         if self.leader:
             program.kill_group(self.leader)
         for pid in self._alive:
