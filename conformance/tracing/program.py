@@ -98,8 +98,8 @@ class Context:
     def place(self, address: int) -> str | None:
         """Name an address in the code that the program runs; None elsewhere."""
         entry, pad = self.vdso
-        if address and address == pad:
-            return "landing_pad"
+        if pad and address in (pad, pad - INT80_SIZE):
+            return "landing_pad" if address == pad else f"landing_pad-{INT80_SIZE}"
         if entry and entry <= address < entry + VDSO_SIZE:
             return f"vdso+{address - entry}" if address > entry else "vdso"
         return self.image.place(address) if self.image else entry_place(address)
@@ -107,6 +107,8 @@ class Context:
 
 VDSO_SIZE: Final = 64
 """Bytes of __kernel_vsyscall, and some."""
+INT80_SIZE: Final = 2
+"""Bytes of int $0x80: so far before the landing pad is the one by which calls are made again."""
 
 
 def board_address(image: Image, member: str) -> int:

@@ -191,10 +191,13 @@ class Task:
         names = "+".join(snapshot.signal_name(signo) for signo in signals)
         self.trace.add_poke("", self.who, mask=names or "none")
 
-    def poke_code(self, label: str, byte: int) -> int:
-        """Replace the byte of code at a label; told in the transcript. Returns the old byte."""
-        old = requests.poke_byte(self.pid, self.trace.label(label).start, byte)
-        self.trace.add_poke("", self.who, code=label, byte=hex(byte))
+    def poke_code(self, place: str, byte: int) -> int:
+        """Replace the byte of code at a label, or at ``landing_pad-2``; told in the transcript.
+
+        Returns the old byte.
+        """
+        old = requests.poke_byte(self.pid, self.trace.address(place), byte)
+        self.trace.add_poke("", self.who, code=place, byte=hex(byte))
         return old
 
     def detach(self, signo: int = 0) -> None:
@@ -423,6 +426,11 @@ class Trace:
     def label(self, name: str) -> Label:
         """A place in the code of that program."""
         return self.image.labels[name]
+
+    def address(self, place: str) -> int:
+        """Address of a label of that program, or of ``landing_pad-2``, where its vDSO is."""
+        pad = self._vdso[1]
+        return pad - program.INT80_SIZE if place == "landing_pad-2" else self.label(place).start
 
     def board_address(self, member: str) -> int:
         """Address of a member of struct origax_board in that program."""

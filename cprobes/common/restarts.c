@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Calls that sleep, and the sites where a tracer makes a program call another
- * function meanwhile. All but `called` are entered by SYSCALL, and what
- * userspace should see is that an interruption leaves no trace: the call goes
- * on, or fails with EINTR, and no -ERESTART code ever reaches a program that
- * nobody traces.
+ * function meanwhile. All are entered by the image's door, and what userspace
+ * should see is that an interruption leaves no trace: the call goes on, or
+ * fails with EINTR, and no -ERESTART code ever reaches a program that nobody
+ * traces. A call by the vDSO is made again by the int $0x80 before the landing
+ * pad, whatever it entered by.
  *
  * Each preparation has arg[0] = the read end of a pipe whose write end the
  * tracer holds: a byte written there is what the call waits for.
@@ -23,15 +24,15 @@
  */
 SITE("to_called",
      "nop\n"
-     LABEL("called") "movl $39, %eax\n"		/* getpid */
-     "syscall\n"
+     LABEL("called") "movl $" N(getpid) ", %eax\n"
+     ENTER
      "int3\n" LABEL_END);
 
 /* The same, ended by a fault: hlt is a #GP in user code. */
 SITE("to_called_badly",
      "nop\n"
-     LABEL("called_badly") "movl $39, %eax\n"
-     "syscall\n"
+     LABEL("called_badly") "movl $" N(getpid) ", %eax\n"
+     ENTER
      "hlt\n" LABEL_END);
 
 /*
@@ -39,9 +40,9 @@ SITE("to_called_badly",
  * go on with the call that was interrupted last.
  */
 SITE("call_and_restart",
-     LABEL("first") "syscall\n" LABEL_END
-     "movl $219, %eax\n"			/* restart_syscall */
-     LABEL("second") "syscall\n" LABEL_END);
+     LABEL("first") ENTER LABEL_END
+     "movl $" N(restart_syscall) ", %eax\n"
+     LABEL("second") ENTER LABEL_END);
 
 /*
  * clone() without any flag or exit signal, whose child is gone at once. The
@@ -50,43 +51,58 @@ SITE("call_and_restart",
  */
 SITE("to_clone",
      "nop\n"
-     LABEL("clone") "syscall\n" LABEL_END
-     "testq %rax, %rax\n"
+     LABEL("clone") ENTER LABEL_END
+     "test" W " %" AX ", %" AX "\n"
      "jz 76f\n"
-     "movq $-1, %rdi\n"
-     "xorl %esi, %esi\n"
-     "movl $0x40000000, %edx\n"			/* __WALL */
-     "xorl %r10d, %r10d\n"
-     "movl $61, %eax\n"				/* wait4 */
-     "syscall\n"
-     "pushq $0x202\n"				/* flags of no interest */
-     "popfq\n"
-     "movl $61, %eax\n"
-     "syscall\n"
+     "mov" W " $-1, %" R1 "\n"
+     "xorl %" E2 ", %" E2 "\n"
+     "movl $0x40000000, %" E3 "\n"		/* __WALL */
+     "xor" W " %" R4 ", %" R4 "\n"
+     "movl $" N(wait4) ", %eax\n"
+     ENTER
+     "push" W " $0x202\n"			/* flags of no interest */
+     "popf" W "\n"
+     "movl $" N(wait4) ", %eax\n"
+     ENTER
      "jmp 77f\n"
-     "76: xorl %edi, %edi\n"
-     "movl $60, %eax\n"				/* exit */
-     "syscall\n"
+     "76: xorl %" E1 ", %" E1 "\n"
+     "movl $" N(exit) ", %eax\n"
+     ENTER
      "77:\n");
 
-static struct __kernel_old_timespec hour = { HOUR, 0 };
+/*
+ * A long in the structures of a call: it follows the table that the call's
+ * number is of, and not the program's width (x32's calls are 64-bit ones, and
+ * int $0x80 makes 32-bit ones from anywhere).
+ */
+#if DOOR == SYSCALL
+typedef uint64_t call_long;
+#else
+typedef uint32_t call_long;
+#endif
+
+struct call_timespec {
+	call_long sec, nsec;
+};
+
+static struct call_timespec hour = { HOUR, 0 };
 
 /* read(pipe, buffer, 1): ERESTARTSYS (fs/pipe.c pipe_read). */
 SETUP(read_blocks)
 {
 	static uint8_t buffer[16];
 
-	board->in_.di = board->arg[0];
-	board->in_.si = (uint64_t)buffer;
-	board->in_.dx = 1;
+	board->in_.ARG1 = board->arg[0];
+	board->in_.ARG2 = address_of(buffer);
+	board->in_.ARG3 = 1;
 	return 0;
 }
 
 /* nanosleep(an hour, NULL): ERESTART_RESTARTBLOCK (kernel/time/hrtimer.c). */
 SETUP(nanosleep_blocks)
 {
-	board->in_.di = (uint64_t)&hour;
-	board->in_.si = 0;
+	board->in_.ARG1 = address_of(&hour);
+	board->in_.ARG2 = 0;
 	return 0;
 }
 
@@ -96,12 +112,13 @@ SETUP(nanosleep_blocks)
  */
 SETUP(clock_nanosleep_blocks)
 {
-	static struct __kernel_old_timespec far = { INT32_MAX, 0 };
+	static struct call_timespec far = { INT32_MAX, 0 };
 
-	board->in_.di = CLOCK_MONOTONIC;
-	board->in_.si = board->arg[1];
-	board->in_.dx = (uint64_t)(board->arg[1] & TIMER_ABSTIME ? &far : &hour);
-	board->in_.r10 = 0;
+	board->in_.ARG1 = CLOCK_MONOTONIC;
+	board->in_.ARG2 = board->arg[1];
+	board->in_.ARG3 = address_of(board->arg[1] & TIMER_ABSTIME ?
+				     &far : &hour);
+	board->in_.ARG4 = 0;
 	return 0;
 }
 
@@ -111,9 +128,9 @@ SETUP(poll_blocks)
 	static struct pollfd pollfd = { .events = POLLIN };
 
 	pollfd.fd = board->arg[0];
-	board->in_.di = (uint64_t)&pollfd;
-	board->in_.si = 1;
-	board->in_.dx = board->arg[1];
+	board->in_.ARG1 = address_of(&pollfd);
+	board->in_.ARG2 = 1;
+	board->in_.ARG3 = board->arg[1];
 	return 0;
 }
 
@@ -123,36 +140,37 @@ SETUP(ppoll_blocks)
 	static struct pollfd pollfd = { .events = POLLIN };
 
 	pollfd.fd = board->arg[0];
-	board->in_.di = (uint64_t)&pollfd;
-	board->in_.si = 1;
-	board->in_.dx = 0;
-	board->in_.r10 = (uint64_t)&board->arg[1];
-	board->in_.r8 = 8;
+	board->in_.ARG1 = address_of(&pollfd);
+	board->in_.ARG2 = 1;
+	board->in_.ARG3 = 0;
+	board->in_.ARG4 = address_of(&board->arg[1]);
+	board->in_.ARG5 = 8;
 	return 0;
 }
 
 /* pselect6(pipe, no timeout, arg[1] = signal mask): ERESTARTNOHAND. */
 SETUP(pselect_blocks)
 {
-	static unsigned long set[16], *mask[2];
+	static uint8_t set[128] __attribute__((aligned(8)));
+	static call_long mask[2];
 
-	set[board->arg[0] / 64] = 1UL << board->arg[0] % 64;
-	mask[0] = (unsigned long *)&board->arg[1];
-	mask[1] = (unsigned long *)8;		/* its size, by this ABI */
-	board->in_.di = board->arg[0] + 1;
-	board->in_.si = (uint64_t)set;
-	board->in_.dx = 0;
-	board->in_.r10 = 0;
-	board->in_.r8 = 0;
-	board->in_.r9 = (uint64_t)mask;
+	set[board->arg[0] / 8] = 1 << board->arg[0] % 8;
+	mask[0] = address_of(&board->arg[1]);
+	mask[1] = 8;				/* its size, by this ABI */
+	board->in_.ARG1 = board->arg[0] + 1;
+	board->in_.ARG2 = address_of(set);
+	board->in_.ARG3 = 0;
+	board->in_.ARG4 = 0;
+	board->in_.ARG5 = 0;
+	board->in_.ARG6 = address_of(mask);
 	return 0;
 }
 
 /* rt_sigsuspend(arg[1] = signal mask): ERESTARTNOHAND (kernel/signal.c). */
 SETUP(sigsuspend_blocks)
 {
-	board->in_.di = (uint64_t)&board->arg[1];
-	board->in_.si = 8;
+	board->in_.ARG1 = address_of(&board->arg[1]);
+	board->in_.ARG2 = 8;
 	return 0;
 }
 
@@ -162,7 +180,7 @@ SETUP(sigsuspend_blocks)
  */
 static int helper(struct origax_board *board, int op, int owns)
 {
-	uint64_t *word = &board->result[15];
+	uint32_t *word = (uint32_t *)&board->result[15];
 	uint8_t byte;
 	long pid = fork_tethered();
 
@@ -180,15 +198,15 @@ static int helper(struct origax_board *board, int op, int owns)
 	}
 	while (owns && !__atomic_load_n(word, __ATOMIC_ACQUIRE))
 		sys(NR(sched_yield), 0, 0, 0, 0);
-	board->in_.di = (uint64_t)word;
+	board->in_.ARG1 = address_of(word);
 	return 0;
 }
 
 /* futex(FUTEX_LOCK_PI) of a lock that another holds: ERESTARTNOINTR. */
 SETUP(lock_pi_blocks)
 {
-	board->in_.si = FUTEX_LOCK_PI;
-	board->in_.r10 = 0;
+	board->in_.ARG2 = FUTEX_LOCK_PI;
+	board->in_.ARG4 = 0;
 	return helper(board, FUTEX_UNLOCK_PI, 1);
 }
 
@@ -198,8 +216,8 @@ SETUP(lock_pi_blocks)
  */
 SETUP(futex_wait_blocks)
 {
-	board->in_.si = FUTEX_WAIT;
-	board->in_.dx = 0;
-	board->in_.r10 = board->arg[1] ? (uint64_t)&hour : 0;
+	board->in_.ARG2 = FUTEX_WAIT;
+	board->in_.ARG3 = 0;
+	board->in_.ARG4 = board->arg[1] ? address_of(&hour) : 0;
 	return helper(board, FUTEX_WAKE, 0);
 }
