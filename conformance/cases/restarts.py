@@ -362,8 +362,8 @@ def prevented(trace: Trace) -> None:
 
 @case("restarts.other_number", door="syscall64", also=DOORS, covers=[36, 38])
 def other_number(trace: Trace) -> None:
-    """At the signal-delivery-stop of a read(), write another orig_ax: that of getpid(), read()'s own
-    with junk above bit 31, and -1 in the low half alone. Likewise getpid's at that of a nanosleep().
+    """At the signal-delivery-stop of a read(), write another orig_ax: that of getpid(), that of
+    read() with junk above bit 31, and -1 in the low half alone. At that of a nanosleep(), getpid's.
     """
     getpid = trace.number("getpid")
     for call, number in (

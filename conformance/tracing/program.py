@@ -98,8 +98,9 @@ class Context:
     def place(self, address: int) -> str | None:
         """Name an address in the code that the program runs; None elsewhere."""
         entry, pad = self.vdso
-        if pad and address in (pad, pad - INT80_SIZE):
-            return "landing_pad" if address == pad else f"landing_pad-{INT80_SIZE}"
+        if pad and pad - INT80_SIZE <= address < entry + VDSO_SIZE:
+            # What stands before differs between kernels, the distance from here does not.
+            return f"landing_pad{address - pad:+}" if address != pad else "landing_pad"
         if entry and entry <= address < entry + VDSO_SIZE:
             return f"vdso+{address - entry}" if address > entry else "vdso"
         return self.image.place(address) if self.image else entry_place(address)

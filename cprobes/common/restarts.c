@@ -130,7 +130,7 @@ SETUP(poll_blocks)
 	pollfd.fd = board->arg[0];
 	board->in_.ARG1 = address_of(&pollfd);
 	board->in_.ARG2 = 1;
-	board->in_.ARG3 = board->arg[1];
+	board->in_.ARG3 = (unsigned long)board->arg[1];
 	return 0;
 }
 
