@@ -173,17 +173,25 @@ class Task:
 
         :raises OSError: the kernel refused it
         """
+        self._narrow_write(registers)
+        self.trace.add_poke("narrow", self.who, **registers)
+
+    def _narrow_write(self, registers: Mapping[str, int]) -> None:
         for name, word in registers.items():
             offset = 4 * REGISTERS_32.index(name)
             error = lib.origax_narrow_poke(self.pid, offset, word & 0xFFFF_FFFF)
             if error:
                 raise OSError(-error, os.strerror(-error))
-        self.trace.add_poke("narrow", self.who, **registers)
 
     def put_back(self, stop: Stop) -> None:
         """Write all registers as they were at a stop (PTRACE_SETREGS); told in the transcript."""
         requests.setregs(self.pid, requests.packed(stop.regs))
         self.trace.add_poke("", self.who, regs="saved")
+
+    def narrow_put_back(self, stop: Stop) -> None:
+        """Write all registers as a 32-bit tracer does, one by one; told in the transcript."""
+        self._narrow_write({name: stop.regs[name] for name in REGISTERS_32})
+        self.trace.add_poke("narrow", self.who, regs="saved")
 
     def block(self, *signals: int) -> None:
         """Write the mask of blocked signals (PTRACE_SETSIGMASK); told in the transcript."""
