@@ -127,9 +127,14 @@ def called(trace: Trace, task: Task) -> Stop:
     int3 that ends it. Returns the stop in the call.
     """
     saved = interrupted(trace, task)
-    task.poke(orig_ax=low(-1), ip=trace.label("called").start)
-    task.cont()
+    run_function(task)
     return saved
+
+
+def run_function(task: Task) -> None:
+    """Have the program call a function from the stop that it is in, up to the int3 that ends it."""
+    task.poke(orig_ax=low(-1), ip=task.trace.label("called").start)
+    task.cont()
 
 
 # --- what a 32-bit tracer's writing of orig_eax means ---
@@ -154,6 +159,20 @@ def mixed(task: Task, saved: Stop) -> None:
     task.poke(ax=low(saved.regs["ax"]))
 
 
+def minus_one_first(task: Task, saved: Stop) -> None:
+    """Write -1 by a 32-bit tracer, and then the number by a 64-bit one; ax by the former."""
+    task.narrow_poke(ax=saved.regs["ax"], orig_ax=-1)
+    task.poke(orig_ax=saved.regs["orig_ax"])
+
+
+def before_the_function(task: Task, saved: Stop) -> None:
+    """Write the number by a 32-bit tracer, but then have the program call its function again."""
+    task.narrow_poke(orig_ax=saved.regs["orig_ax"])
+    run_function(task)
+    task.put_back(saved)
+    task.poke(ax=low(saved.regs["ax"]))
+
+
 WRITES: Final[Mapping[str, Write]] = {
     "sign-extended": lambda task, saved: task.poke(
         ax=saved.regs["ax"], orig_ax=saved.regs["orig_ax"]
@@ -165,27 +184,31 @@ WRITES: Final[Mapping[str, Write]] = {
         ax=saved.regs["ax"], orig_ax=saved.regs["orig_ax"]
     ),
     "32-bit-ax": lambda task, saved: task.narrow_poke(ax=saved.regs["ax"]),
-    "32-bit-minus-one": lambda task, saved: task.narrow_poke(ax=saved.regs["ax"], orig_ax=-1),
+    "minus-one-first": minus_one_first,
     "mixed": mixed,
+    "before-the-function": before_the_function,
     "regset": by_regset,
 }
 """Ways to write ax and orig_ax, outside any call, as they were in one."""
+TELLING: Final = ("zero-extended", "32-bit", "regset")
+"""Those that tell whether a restart block is found by the number of its own width."""
 
 
 @case("consumers.regs_poked", door="syscall64", also=DOORS, covers=[37, 40, 41, 43], needs=NEEDS)
 def regs_poked(trace: Trace) -> None:
     """Have the program call a function while it is in a call, and put all registers back; then
     write ax and orig_ax once more: by a 64-bit tracer with and without the upper half of ax, by a
-    32-bit tracer, by that ax alone, by that orig_ax = -1, by that orig_ax and then by the other ax
-    without upper half; and all by PTRACE_SETREGSET, which is in the program's width.
+    32-bit tracer, by that ax alone, by that -1 before the other writes the number, by that the
+    number before the other writes ax without its upper half, and likewise before the function is
+    called once more; and all by PTRACE_SETREGSET, which is in the program's width.
     """
-    for call in (READ, NANOSLEEP):
-        for name, write in WRITES.items():
+    for call, names in ((READ, WRITES), (NANOSLEEP, TELLING)):
+        for name in names:
             trace.heading(call=call.name, written=name)
             with making(trace, call) as (probe, release), trace.launch(probe) as task:
                 saved = called(trace, task)
                 task.put_back(saved)
-                write(task, saved)
+                WRITES[name](task, saved)
                 complete(trace, task, release)
         released(trace, call)
 
