@@ -27,6 +27,7 @@ from conformance.cases import Probe  # noqa: E402
 from conformance.facts import Device, block_device  # noqa: E402
 from conformance.tracing import frames  # noqa: E402
 from conformance.tracing.frames import Cause, Frames, Kind  # noqa: E402
+from conformance.tracing.snapshot import narrow  # noqa: E402
 from conformance.tracing.tracee import Options, Task, Trace  # noqa: E402
 
 STOPS = 4000
@@ -135,11 +136,12 @@ def measure(tracer: Path, rounds: int) -> list[Row]:
     """Alternate between the two tracers."""
     cpu = min(os.sched_getaffinity(0))
     device = block_device()
+    more = ["narrow"] if narrow() else []
     pairs: dict[str, list[tuple[float, float]]] = {"stop": [], "frame": []}
     for _ in range(rounds):
-        pairs["stop"].append((bare([tracer, "stops", str(STOPS), str(cpu)]), our_stops(cpu)))
+        pairs["stop"].append((bare([tracer, "stops", str(STOPS), str(cpu), *more]), our_stops(cpu)))
         if device:
-            command = [tracer, "device", str(FRAMES), str(device.cpu), device.path]
+            command = [tracer, "device", str(FRAMES), str(device.cpu), device.path, *more]
             pairs["frame"].append((bare(command), our_frames(device)))
     names = {"stop": ("full stop", STOP_BOUND), "frame": ("device interrupt", FRAME_BOUND)}
     return [

@@ -10,7 +10,7 @@
  *
  *   tracer probe N             N calls of getpid()
  */
-#include "probe.h"
+#include "tracer.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -43,7 +43,7 @@ static double now(void)
 static void probe(long n)
 {
 	while (n--)
-		sys(SYS_getpid, 0, 0, 0, 0);
+		syscall(SYS_getpid);
 }
 
 /* Fork a program that stops itself, and seize it; it dies with us. */
@@ -174,6 +174,9 @@ int main(int argc, char **argv)
 	CPU_SET(atoi(argv[3]), &cpu);
 	if (sched_setaffinity(0, sizeof(cpu), &cpu))
 		die("sched_setaffinity");
+	/* origax reads as a 32-bit tracer does, too, where that is possible. */
+	if (argc > 3 && !strcmp(argv[argc - 1], "narrow"))
+		origax_narrow();
 	if (!strcmp(what, "stops"))
 		printf("%.1f\n", stops(n));
 	else if (!strcmp(what, "device") && argc > 4)

@@ -52,6 +52,7 @@ class Nr(IntEnum):
     exit = 60
     wait4 = 61
     kill = 62
+    gettimeofday = 96
     getuid = 102
     getppid = 110
     rt_sigsuspend = 130
@@ -60,6 +61,7 @@ class Nr(IntEnum):
     arch_prctl = 158
     gettid = 186
     tkill = 200
+    time = 201
     futex = 202
     restart_syscall = 219
     clock_nanosleep = 230
@@ -68,6 +70,7 @@ class Nr(IntEnum):
     waitid = 247
     pselect6 = 270
     ppoll = 271
+    getcpu = 309
     execveat = 322
     membarrier = 324
     clone3 = 435
@@ -82,12 +85,14 @@ class Nr32(IntEnum):
     read = 3
     write = 4
     execve = 11
+    time = 13
     getpid = 20
     getuid = 24
     pause = 29
     kill = 37
     brk = 45
     getppid = 64
+    gettimeofday = 78
     wait4 = 114
     sigreturn = 119
     clone = 120
@@ -110,6 +115,7 @@ class Nr32(IntEnum):
     waitid = 284
     pselect6 = 308
     ppoll = 309
+    getcpu = 318
     execveat = 358
     membarrier = 375
     arch_prctl = 384

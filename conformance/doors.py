@@ -7,6 +7,7 @@ probes that is built for the door (``cprobes/build.py`` IMAGES).
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -73,6 +74,9 @@ OF_ABI: Final[Mapping[str, Door]] = {
     "x86_64": DOORS["syscall64"], "ia32": DOORS["int80_32"], "x32": DOORS["x32"],
 }  # fmt: skip
 """The door by which a program of that ABI makes its own system calls."""
+
+OWN: Final = OF_ABI["x86_64" if sys.maxsize > 1 << 32 else "ia32"]
+"""That of programs of the tracer's own width."""
 
 CALLS: Final = ("int80_64", "int80_32", "sysenter", "syscall32", "x32")
 """Every further door of a case that makes system calls."""

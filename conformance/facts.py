@@ -29,7 +29,8 @@ Cpuid = Callable[[int, int], tuple[int, int, int, int]]
 
 PROGRAMS: Final = Path(__file__).resolve().parent / "_programs"
 RAN: Final = 42
-"""Exit status of cprobes/freestanding/true.c: the kernel loaded it, and its door works."""
+"""Exit status of a freestanding program that says yes. Of cprobes/freestanding/true.c: the kernel
+loaded it, and its door works; of icebp.c: it was interrupted by the same INT1 twice."""
 EXEC_SECONDS: Final = 5.0
 """A program that only exits and has not after this long never will."""
 ROUNDS: Final = 4
@@ -181,6 +182,9 @@ VOCABULARY: Final[Mapping[str, Fact]] = {
              "uses five levels of page tables.", "run on a CPU with LA57, booted without no5lvl"),
             ("kpti", bool, "'PTI' in /sys/devices/system/cpu/vulnerabilities/meltdown; without "
              "/sys, the flag pti of /proc/cpuinfo.", "boot with pti=on"),
+            ("icebp_repeats", bool, "conformance/_programs/icebp_x86_64, when executed, takes INT1 "
+             "again after its handler returned: a fault, where processors trap; false where it "
+             "does not run.", "run in a guest whose hypervisor makes a fault of INT1"),
         ),
         *_table(
             "ABI doors",
@@ -268,8 +272,8 @@ def vocabulary(expected: Path) -> Mapping[str, Fact]:
     return {**VOCABULARY, **unbuilt, **changed}
 
 
-def _program(width: str) -> Path:
-    return PROGRAMS / f"true_{width}"
+def _program(width: str, name: str = "true") -> Path:
+    return PROGRAMS / f"{name}_{width}"
 
 
 def _unbuilt(width: str) -> str:
@@ -538,7 +542,7 @@ def _cpuid(leaf: int, subleaf: int) -> tuple[int, int, int, int]:
 
 
 def executes(program: Path) -> tuple[bool, str]:
-    """Run one of the freestanding programs, and say whether it ran and what came of it."""
+    """Run one of the freestanding programs, and say whether it says yes and what came of it."""
     try:
         code = _run(program)
     except OSError as error:
@@ -936,9 +940,11 @@ def collect(expected: Path) -> Environment:
     version, _ = running(source)
     vdso = vdso_door()
     widths = {width: executes(_program(width)) for width in ("ia32", "x32")}
+    repeats, icebp = executes(_program("x86_64", "icebp"))
     facts: dict[str, Value] = {
         **kernel_facts(source),
         **cpu_facts(source, _cpuid),
+        "icebp_repeats": repeats,
         **{width: ran for width, (ran, _) in widths.items()},
         "sysenter": vdso == 1,
         "syscall32": vdso == 2,
@@ -955,5 +961,6 @@ def collect(expected: Path) -> Environment:
         "cpu": fields(source.cpuinfo).get("model name", ""),
         "hypervisor": hypervisor(_cpuid)[1],
         **{f"exec_{width}": came for width, (_, came) in widths.items()},
+        "exec_icebp": icebp,
     }
     return Environment(environment_name(source, facts), facts, build)

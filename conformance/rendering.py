@@ -16,7 +16,7 @@ from typing import Final
 from conformance import abi
 from conformance.tracing import program
 from conformance.tracing.program import Context, Frame, Report
-from conformance.tracing.snapshot import DEBUG_NAMES, FAULTS, Siginfo, signal_name
+from conformance.tracing.snapshot import ARCHES, DEBUG_NAMES, FAULTS, Siginfo, signal_name
 from conformance.tracing.tracee import NEWBORN, Event, Heading, Poke, Read, Seen, Told
 from conformance.transcript import Line
 
@@ -232,6 +232,9 @@ def _siginfo(info: Siginfo, names: _Names) -> dict[str, str]:
     fields = {"code": known[info.code - 1] if told else str(info.code)}
     if name in FAULTS and told:
         fields["addr"] = names.plain(info.addr)
+    if name == "SIGSYS" and told:
+        nr = names.call(info.sysno & abi.WORD, ARCHES.get(info.arch, ""))
+        fields |= {"call_addr": names.plain(info.addr), "syscall": nr, "arch": hex(info.arch)}
     return fields
 
 
@@ -268,7 +271,7 @@ def _landed(regs: Mapping[str, int], names: _Names) -> str:
 
 
 def _frame(report: Report, frame: Frame, names: _Names) -> Line:
-    info = Siginfo(frame.signo, frame.code, frame.addr, 0)
+    info = Siginfo(frame.signo, frame.code, frame.addr, 0, frame.sysno, frame.arch)
     fields = _siginfo(info, names)
     if frame.code > 0 and signal.Signals(frame.signo).name in FAULTS:
         fields |= {"trap": str(frame.trapno), "err": f"{frame.err:#x}"}

@@ -38,6 +38,8 @@ from conformance.transcript import parse
 
 GRACE: Final = 5.0
 """Seconds that a worker has beyond its case's own deadlines before it is killed."""
+STARTING: Final = 30.0
+"""Seconds more for its first case: an emulated machine takes that long to start Python."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,7 @@ class _Worker:
                 "raise RLIMIT_NPROC or free memory",
             ) from None  # fmt: skip
         self.planned: Planned | None = None
+        self.fresh = True
         self.begun = 0.0
         self.buffer = b""
 
@@ -172,6 +175,9 @@ class _Worker:
         self.planned = planned
         self.begun = time.monotonic()
         self.deadline = self.begun + options.timeout * options.repeat + GRACE
+        if self.fresh:
+            self.deadline += STARTING
+            self.fresh = False
         request = {"id": planned.case.id, "repeat": options.repeat, "frames": options.frames,
                    "timeout": options.timeout}  # fmt: skip
         stream = self._stream(self.process.stdin)

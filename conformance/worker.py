@@ -15,11 +15,9 @@ from typing import Any
 from conformance._native import lib
 from conformance.cases import Case, all_cases
 from conformance.errors import OrigaxError
-from conformance.facts import executes
 from conformance.rendering import render
 from conformance.strays import sweep
-from conformance.tracing import image
-from conformance.tracing.image import executable
+from conformance.tracing import image, snapshot
 from conformance.tracing.snapshot import Missed
 from conformance.tracing.tracee import Options, Seen, Trace
 
@@ -94,8 +92,7 @@ def main() -> int:
     lib.origax_subreaper()
     if lib.origax_die_with_parent(parent):
         return 3
-    if executes(executable("true", "ia32"))[0]:
-        lib.origax_narrow()
+    snapshot.narrow()
     serve(tuple(cpus))
     return 0
 

@@ -48,7 +48,7 @@ IMAGES = {
     ),
     # And these have none, for calls whose pointers have 32 bits.
     "int80_64": Image("x86_64", "INT80", ("common", "int80_64")),
-    "int80_32": Image("ia32", "INT80", ("common", "ia32")),
+    "int80_32": Image("ia32", "INT80", ("common", "ia32", "int80_32")),
     "vdso_32": Image("ia32", "VDSO", ("common", "ia32")),
     "x32": Image("x32", "SYSCALL", ("common",)),
 }

@@ -6,13 +6,35 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from unittest import mock
 
 from conformance import worker
 from conformance.cases import Probe, case
+from conformance.tracing import requests
 from conformance.tracing.tracee import Trace
 
 SPIN = Probe(site="to_spin")
 TURNS = itertools.count()
+SEIZE = requests.seize
+
+
+def late(pid: int, options: int) -> None:
+    """Seize a program when it is dead, and nobody has waited for it."""
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    SEIZE(pid, options)
+
+
+def twice(pid: int, options: int) -> None:
+    """Seize a program that is traced already, which the kernel refuses."""
+    SEIZE(pid, options)
+    SEIZE(pid, options)
+
+
+def seizing(how: Callable[[int, int], None]) -> AbstractContextManager[object]:
+    """Have programs seized in another way."""
+    return mock.patch.object(requests, "seize", how)
 
 
 @case("misbehaving.hang", door="none", covers=[])
@@ -37,8 +59,29 @@ def endless_control(trace: Trace) -> None:
 
 @case("misbehaving.crash", door="none", covers=[])
 def crash(trace: Trace) -> None:
-    """A program that dies before its gate."""
-    with trace.launch(Probe(site="to_spin", setup="crash")) as task:
+    """A program that dies before its gate, under trace."""
+    with trace.launch(Probe(site="to_spin", setup="crash", args=[1])) as task:
+        task.cont()
+
+
+@case("misbehaving.crash_unseized", door="none", covers=[])
+def crash_unseized(trace: Trace) -> None:
+    """A program that is dead before it could be seized."""
+    with seizing(late), trace.launch(Probe(site="to_spin", setup="crash")) as task:
+        task.cont()
+
+
+@case("misbehaving.refuse_unseized", door="none", covers=[])
+def refuse_unseized(trace: Trace) -> None:
+    """A program whose setup fails before it could be seized."""
+    with seizing(late), trace.launch(Probe(site="to_spin", setup="refuse")) as task:
+        task.cont()
+
+
+@case("misbehaving.forbidden", door="none", covers=[])
+def forbidden(trace: Trace) -> None:
+    """A program that is well, and that the kernel does not let us trace."""
+    with seizing(twice), trace.launch(SPIN) as task:
         task.cont()
 
 

@@ -207,6 +207,45 @@ def test_the_variant_is_chosen_by_facts(tmp_path: Path) -> None:
     assert judge(wanted, {**FACTS, "fred": True}, base.transcript).verdict == "FAIL"
 
 
+OTHER = """
+like = "syscalls.pair"
+source = ["arch/x86/entry/entry_64_compat.S entry_SYSENTER_compat"]
+
+[invariants]
+number = "every stop: orig_ax == 20"
+
+[[variant]]
+name = "base"
+when = "x86_64"
+basis = "kernel-source"
+transcript = '''
+stop  syscall-enter  orig_ax=20/getpid ax=-38/ENOSYS
+'''
+"""
+
+
+# A file that is like another's says only what differs; the other's goldens are not its own.
+def test_a_file_is_like_another(tmp_path: Path) -> None:
+    model = load(tmp_path)
+    write(tmp_path, OTHER, "syscalls/pair.sysenter.toml")
+    seen = expectation.load(tmp_path, "syscalls.pair.sysenter", VOCABULARY)
+    assert (seen.intent, seen.breaks) == (model.intent, model.breaks)
+    assert seen.source == ("arch/x86/entry/entry_64_compat.S entry_SYSENTER_compat",)
+    assert seen.invariants == {**model.invariants, "number": "every stop: orig_ax == 20"}
+    assert [variant.name for variant in seen.variants] == ["base"]
+    write(tmp_path, OTHER.partition("[[")[0], "syscalls/pair.sysenter.toml")
+    assert not expectation.load(tmp_path, "syscalls.pair.sysenter", VOCABULARY).variants
+
+
+# It must be like a file that is there, and that is like no third.
+@pytest.mark.parametrize("name", ["syscalls.pear", "syscalls.pair.sysenter", "no case"])
+def test_a_file_is_like_one(tmp_path: Path, name: str) -> None:
+    load(tmp_path)
+    write(tmp_path, OTHER.replace("syscalls.pair", name), "syscalls/pair.sysenter.toml")
+    with pytest.raises(UsageError):
+        expectation.load(tmp_path, "syscalls.pair.sysenter", VOCABULARY)
+
+
 # Where no variant fits, or there is no file, the verdict is NOGOLDEN and never a pass.
 def test_no_variant_is_no_golden(tmp_path: Path) -> None:
     wanted = load(tmp_path)

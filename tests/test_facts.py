@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ import pytest
 
 from conformance import facts
 from conformance.errors import HarnessError, OrigaxError, UsageError
-from conformance.facts import Cpuid, Interrupt, Sources, Version
+from conformance.facts import Cpuid, Environment, Interrupt, Sources, Version
 from conformance.strays import children
 
 EXPECTED = Path(__file__).resolve().parent.parent / "expected"
@@ -317,6 +318,49 @@ def test_executes_no_longer_than_this(tmp_path: Path, monkeypatch: pytest.Monkey
     program.write_text("#!/bin/sh\nexec sleep 60\n")
     program.chmod(0o755)
     assert facts.executes(program) == (False, "does not end")
+
+
+# The vDSO's door is what a program of its width says; one that cannot run has none.
+def test_vdso_door(tmp_path: Path) -> None:
+    program = tmp_path / "vdso"
+    for status in (1, 2, 3):
+        program.write_text(f"#!/bin/sh\nexit {status}\n")
+        program.chmod(0o755)
+        assert facts.vdso_door(program) == status
+    assert facts.vdso_door(tmp_path / "missing") == 0
+
+
+# A 32-bit program's vDSO enters by one instruction at the most, and only a 32-bit program has it.
+def test_vdso_door_here(environment: Environment) -> None:
+    doors = [environment.facts["sysenter"], environment.facts["syscall32"]]
+    assert sum(map(bool, doors)) <= int(bool(environment.facts["ia32"]))
+
+
+# INT1 repeats where its handler returns to it, not where it returns behind it, nor where INT1 is an
+# undefined opcode; each is made so by a tracer, whatever this machine does.
+@pytest.mark.parametrize(
+    ("signo", "behind", "status"),
+    [(signal.SIGTRAP, 0, facts.RAN), (signal.SIGTRAP, 1, 1), (signal.SIGILL, 0, signal.SIGILL)],
+)
+def test_icebp(signo: int, behind: int, status: int) -> None:
+    pytest.importorskip("conformance._native")
+    from conformance.cases import Probe
+    from conformance.doors import OWN
+    from conformance.tracing.image import executable
+    from conformance.tracing.tracee import Options, Trace
+
+    path = str(executable("icebp", OWN.abi))
+    probe = Probe(site="syscall", setup="exec", regs=OWN.call("execve"), text=path)
+    with Trace(Options(), (0,)) as trace, trace.launch(probe) as task:
+        stop = task.cont()
+        ip = stop.regs["ip"]
+        with Path(f"/proc/{task.pid}/mem").open("rb") as memory:
+            memory.seek(ip - 1)
+            icebp = ip - 1 + memory.read(2).index(0xF1)
+        while not stop.ended:
+            task.poke(ip=icebp + behind)
+            stop = task.cont(signo)
+    assert stop.kind == f"exited {status}"
 
 
 # Counts go by CPU number, also where a CPU is offline; ERR and MIS have one count.

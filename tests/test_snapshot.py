@@ -2,15 +2,17 @@
 """The comparison of a stop's views: a real stop, in which each view is made to lie in turn."""
 
 import signal
+import struct
 from collections.abc import Iterator, Mapping
 
 import pytest
 from conformance._native import ffi
 
-from conformance.abi import ARGUMENTS, REGISTERS, Nr
+from conformance.abi import ARGUMENTS, REGISTERS, REGISTERS_32, Nr
 from conformance.cases import Probe
+from conformance.facts import Environment
 from conformance.tracing import requests, snapshot
-from conformance.tracing.snapshot import Stop, decode
+from conformance.tracing.snapshot import Siginfo, Stop, decode
 from conformance.tracing.tracee import Options, Task, Trace
 
 FILTERED = Probe(
@@ -26,6 +28,7 @@ def read(task: Task, stop: Stop) -> Raw:
 @pytest.fixture(scope="module")
 def stops() -> Iterator[Mapping[str, Raw]]:
     """Stops of every kind that PTRACE_GET_SYSCALL_INFO tells apart, as they were read."""
+    snapshot.narrow()
     with Trace(Options(), (0,)) as trace:
         seen = {}
         with trace.launch(FILTERED, requests.O_BASE | requests.O_TRACESECCOMP) as task:
@@ -62,6 +65,19 @@ def test_agree(stops: Mapping[str, Raw], kind: str) -> None:
 def test_registers(stops: Mapping[str, Raw], view: str, name: str) -> None:
     at = 8 * REGISTERS.index(name)
     assert differs(stops["signal"], view, at) == {view: {name}}
+
+
+# Where the kernel has 32-bit tracers, so is each register that they see, as they see it.
+@pytest.mark.parametrize("view", ["narrow", "narrow_user"])
+@pytest.mark.parametrize("name", REGISTERS_32)
+def test_narrow(
+    stops: Mapping[str, Raw], environment: Environment, view: str, name: str
+) -> None:
+    if not environment.facts["ia32"]:
+        pytest.skip("the kernel runs no 32-bit programs")
+    at = 4 * REGISTERS_32.index(name)
+    assert differs(stops["signal"], view, at, 4) == {view: {name}}
+    assert differs(stops["signal"], f"err_{view}", size=4)[view] == {"error"}
 
 
 # The words of struct user that are no registers are 0.
@@ -120,6 +136,13 @@ def test_siginfo(stops: Mapping[str, Raw]) -> None:
 def test_message(stops: Mapping[str, Raw]) -> None:
     assert differs(stops["enter"], "message") == {"message": {"value"}}
     assert differs(stops["seccomp"], "message") == {"info": {"ret_data"}}
+
+
+# The siginfo of SIGSYS holds the call: its address, its number and its ABI.
+def test_sigsys() -> None:
+    raw = struct.pack("=iiiiQiI", signal.SIGSYS, 0x123, 1, 0, 0x1000, Nr.getcpu, 0xC000_003E)
+    info = Siginfo.parse(raw.ljust(128, b"\0"))
+    assert (info.code, info.addr, info.sysno, info.arch) == (1, 0x1000, Nr.getcpu, 0xC000_003E)
 
 
 # A request that fails is no agreement.

@@ -98,11 +98,11 @@ class Context:
     def place(self, address: int) -> str | None:
         """Name an address in the code that the program runs; None elsewhere."""
         entry, pad = self.vdso
-        if pad and pad - INT80_SIZE <= address < entry + VDSO_SIZE:
-            # What stands before differs between kernels, the distance from here does not.
+        if pad and entry <= address < entry + VDSO_SIZE:
+            if address == entry:
+                return "vdso"
+            # What precedes the entry instruction differs between kernels, so count from behind it.
             return f"landing_pad{address - pad:+}" if address != pad else "landing_pad"
-        if entry and entry <= address < entry + VDSO_SIZE:
-            return f"vdso+{address - entry}" if address > entry else "vdso"
         return self.image.place(address) if self.image else entry_place(address)
 
 

@@ -25,7 +25,9 @@ from conformance.abi import (
     signed,
 )
 from conformance.errors import HarnessError
+from conformance.facts import executes
 from conformance.tracing import requests
+from conformance.tracing.image import executable
 
 EVENTS: Final = {1: "FORK", 2: "VFORK", 3: "CLONE", 4: "EXEC", 5: "VFORK_DONE", 6: "EXIT",
                  7: "SECCOMP", 128: "STOP"}  # fmt: skip
@@ -54,20 +56,27 @@ class ReadersDiffer(HarnessError):
 
 @dataclass(frozen=True, slots=True)
 class Siginfo:
-    """The part of siginfo that every signal has, and the sender or address behind it."""
+    """The part of siginfo that every signal has, and the sender or address behind it.
+
+    ``sysno`` and ``arch`` are SIGSYS's; its address is that of the call (si_call_addr).
+    """
 
     signo: int
     code: int
     addr: int
     pid: int
+    sysno: int = 0
+    arch: int = 0
 
     @classmethod
     def parse(cls, raw: bytes, bits: int = 64) -> Siginfo:
         """Read siginfo_t; what lies behind si_code is read as an address and as a pid."""
         signo, _, code = struct.unpack_from("=iii", raw)
-        (addr,) = struct.unpack_from("=Q" if bits == 64 else "=I", raw, 16 if bits == 64 else 12)
-        (pid,) = struct.unpack_from("=i", raw, 16 if bits == 64 else 12)
-        return cls(signo, code, addr, pid)
+        at = 16 if bits == 64 else 12
+        (addr,) = struct.unpack_from("=Q" if bits == 64 else "=I", raw, at)
+        (pid,) = struct.unpack_from("=i", raw, at)
+        sysno, arch = struct.unpack_from("=iI", raw, at + bits // 8)
+        return cls(signo, code, addr, pid, sysno, arch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +190,10 @@ class Stop:
                 "signo": self.siginfo.signo, "code": self.siginfo.code,
                 "addr": hex(self.siginfo.addr),
             }  # fmt: skip
+            if self.siginfo.signo == signal.SIGSYS:
+                data["siginfo"] |= {
+                    "syscall": self.siginfo.sysno, "arch": hex(self.siginfo.arch),
+                }  # fmt: skip
         return data
 
 
@@ -241,6 +254,16 @@ _BRIEF: Final = struct.Struct(
     f"={_STATUS_AT}xi{_INFO_AT - _STATUS_AT - 4}xB{_MESSAGE_AT - _INFO_AT - 1}xQ"
 )
 """What tells the kind of a stop: status, op and message."""
+
+
+def narrow() -> bool:
+    """Read every stop from now on as a 32-bit tracer sees it, too, if the kernel has such.
+
+    It has if it runs 32-bit programs: elsewhere the instruction for it would be a fault.
+    """
+    if not executes(executable("true", "ia32"))[0]:
+        return False
+    return int(lib.origax_narrow()) == 0
 
 
 def again(pid: int, status: int) -> bytes:
@@ -392,8 +415,8 @@ def _compare_info(
     op = {"syscall-enter": 1, "syscall-exit": 2, "event SECCOMP": 3}.get(kind, 0)
     wanted = {"op": op, "pad": 0, "ip": regs["ip"], "sp": regs["sp"],
               "size": INFO_SIZES[OPS[op]]}  # fmt: skip
-    seen = {"op": head & 0xFF, "pad": head >> 8, "ip": ip, "sp": sp, "size": size}
     mask = (1 << bits) - 1
+    seen = {"op": head & 0xFF, "pad": head >> 8, "ip": ip & mask, "sp": sp & mask, "size": size}
     if op in (1, 3):
         wanted["nr"] = signed(regs["orig_ax"] & 0xFFFFFFFF, 32) & WORD
         names = [

@@ -17,7 +17,7 @@ from typing import Final
 from conformance._native import lib
 from conformance.abi import REGISTERS_32, WORD, error_name
 from conformance.cases import Probe
-from conformance.doors import DOORS, Door
+from conformance.doors import DOORS, OWN, Door
 from conformance.errors import HarnessError
 from conformance.tracing import program, requests, snapshot
 from conformance.tracing.image import Image, Label, image
@@ -208,6 +208,11 @@ class Task:
         self.trace.add_poke("", self.who, code=place, byte=hex(byte))
         return old
 
+    def poke_stack(self, stop: Stop, byte: int) -> None:
+        """Replace the byte at the stack pointer of a stop; told in the transcript."""
+        requests.poke_byte(self.pid, stop.regs["sp"], byte)
+        self.trace.add_poke("", self.who, stack="top", byte=hex(byte))
+
     def detach(self, signo: int = 0) -> None:
         """PTRACE_DETACH a stopped task; told in the transcript. It can be waited for still."""
         requests.detach(self.pid, signo)
@@ -233,10 +238,7 @@ class Task:
         code = requests.poke_byte(self.pid, at, INT3)
         stop = self.look(requests.CONT)
         if stop.ended or stop.regs["ip"] != at + 1:
-            raise HarnessError(
-                f"a program stopped by {stop.kind} before {label}", f"pid {self.pid}",
-                "see whether something else signals or traces this user's processes",
-            )  # fmt: skip
+            raise astray(stop, label, f"pid {self.pid}")
         requests.poke_byte(self.pid, at, code)
         requests.write_register(self.pid, "ip", at)
 
@@ -312,7 +314,7 @@ class Trace:
     """
 
     def __init__(
-        self, options: Options, cpus: tuple[int, ...], door: Door = DOORS["syscall64"]
+        self, options: Options, cpus: tuple[int, ...], door: Door = OWN
     ) -> None:
         self.options = options
         self.door = door
@@ -349,17 +351,15 @@ class Trace:
         try:
             requests.seize(task.pid, options)
         except requests.PtraceError as error:
-            if program.board().failed:
-                self._report(probe, task, "probe")
-            raise refused(error.errno or 0) from None
+            # A zombie cannot be seized (kernel/ptrace.c ptrace_attach), and how it ended is told
+            # below; a program that we may not trace waits at its gate.
+            if task.state() != "Z":
+                raise refused(error.errno or 0) from None
         program.board().attached = 1
         gate = task.look()
         if gate.kind != "signal SIGSTOP":
             self._report(probe, task, "probe")
-            raise HarnessError(
-                f"a program stopped by {gate.kind} before its gate", f"site {probe.site}",
-                "see whether something else signals or traces this user's processes",
-            )  # fmt: skip
+            raise astray(gate, "its gate", f"site {probe.site}")
         self._know()
         yield task
         self._report(probe, task, "probe")
@@ -557,6 +557,15 @@ class Trace:
         finally:
             lib.origax_deadline(0)
             os.sched_setaffinity(0, self._affinity)
+
+
+def astray(stop: Stop, place: str, on: str) -> HarnessError:
+    """The error for a program that stopped, or ended, where it had to come to a place."""
+    how = f"ended ({stop.kind})" if stop.ended else f"stopped by {stop.kind}"
+    return HarnessError(
+        f"a program {how} before {place}", on,
+        "see whether something else signals or traces this user's processes",
+    )  # fmt: skip
 
 
 def refused(code: int) -> HarnessError:

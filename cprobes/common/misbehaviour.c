@@ -5,9 +5,12 @@
  */
 #include "probe.h"
 
-/* Dies of SIGSEGV before the gate. */
+/* Dies of SIGSEGV before the gate; with arg[0], not before it is seized. */
 SETUP(crash)
 {
+	while (board->arg[0] &&
+	       !__atomic_load_n(&board->attached, __ATOMIC_ACQUIRE))
+		sys(NR(sched_yield), 0, 0, 0, 0);
 	board = (struct origax_board *)(uintptr_t)board->result[15];
 	*(volatile uint32_t *)&board->traced = 0;
 	return 0;
