@@ -21,9 +21,18 @@ struct origax_frame {
 	uint64_t addr;			/* si_addr, or pid where that applies */
 	int32_t sysno;			/* SIGSYS: si_syscall */
 	uint32_t arch;			/* SIGSYS: si_arch */
+	uint32_t old;			/* one without siginfo and ucontext */
+	uint32_t unused;
 	struct origax_regs regs;	/* of sigcontext; orig_ax is not there */
 	uint64_t trapno, err, cr2, oldmask, uc_flags, mask;
 	uint64_t handler_sp;		/* at the handler's first instruction */
+};
+
+/* What a signal's disposition is besides its flags. */
+enum origax_disposition {
+	ORIGAX_IGNORE = 1,		/* SIG_IGN */
+	ORIGAX_OLD = 2,			/* no SA_SIGINFO, in 32-bit programs */
+	ORIGAX_BY_VDSO = 4,		/* no SA_RESTORER, likewise */
 };
 
 struct origax_board {
@@ -36,8 +45,8 @@ struct origax_board {
 	uint64_t child;			/* by a site that makes a process */
 	uint64_t arg[16];		/* for the setup, by its documentation */
 	int32_t handler_signo[8];	/* 0 ends the list */
-	uint64_t handler_flags[8];	/* SA_ flags; SIG_IGN where ignore */
-	uint32_t handler_ignore[8];
+	uint64_t handler_flags[8];	/* SA_ flags */
+	uint32_t handler_how[8];	/* enum origax_disposition */
 	uint64_t blocked;		/* signal mask at the site */
 	uint32_t site;			/* which of the image's labels */
 	int32_t setup;			/* which of its setups; -1: none */
@@ -50,14 +59,16 @@ struct origax_board {
 	uint32_t skip;			/* handlers return to the site's end */
 	uint32_t quit_after;		/* exit at this many frames; 0: never */
 	uint32_t asked;			/* rounds that a helper thread is to do */
+	int32_t tracer;			/* who may trace it, if not its parent */
 	/* Pinned by the program. */
 	uint32_t begun;			/* runs its own code */
 	uint32_t landed;		/* came out of the site's end */
 	uint32_t failed;		/* the setup could not; errno */
 	uint32_t frames;		/* signals handled, kept up to 16 */
-	uint32_t unused;
 	uint64_t vdso;			/* AT_SYSINFO: __kernel_vsyscall, or 0 */
 	uint64_t landing_pad;		/* behind its int $0x80, or 0 */
+	uint64_t sigreturn_pad;		/* the same of __kernel_sigreturn */
+	uint64_t rt_sigreturn_pad;	/* and of __kernel_rt_sigreturn */
 	struct origax_regs out;		/* registers at the site's end */
 	uint64_t result[16];		/* by the setup's documentation */
 	uint64_t rseq[8];		/* struct rseq, where it is aligned */
@@ -99,6 +110,35 @@ struct origax_stop {
 	uint32_t narrow[18];		/* PTRACE_GETREGS by a 32-bit request */
 	uint32_t narrow_user[72];	/* PTRACE_PEEKUSER likewise */
 };
+
+/* What the 32-bit tracer is asked for, and answers: see cprobes/tracer32.c. */
+enum origax_what {
+	ORIGAX_PLAIN = 1,		/* a request whose data is a number */
+	ORIGAX_BYTES,			/* ... is the address of the bytes */
+	ORIGAX_IOVEC,			/* ... is that of an iovec of them */
+	ORIGAX_TAKE,			/* resume, wait, and read every view */
+	ORIGAX_AGAIN,			/* read every view */
+};
+
+struct origax_order {
+	uint32_t serial;		/* the answer has the same */
+	uint32_t what;			/* enum origax_what */
+	int32_t pid;
+	uint32_t request, addr, data;	/* as ptrace() takes them */
+	int32_t status;			/* AGAIN: that of the stop */
+	uint32_t size;			/* of the bytes that count */
+	uint8_t bytes[576];
+};
+
+struct origax_answer {
+	uint32_t serial;
+	int32_t result;			/* 0 or more, or -errno */
+	uint32_t size;			/* of the bytes, as the kernel says */
+	uint32_t unused;
+	uint8_t bytes[576];		/* those of the order, after it */
+	struct origax_stop stop;	/* TAKE, AGAIN */
+};
+
 /* What makes the kernel stop a spinning program: see cprobes/frames.c. */
 enum origax_cause {
 	ORIGAX_SIGNAL,			/* a signal that comes by itself */
@@ -139,6 +179,7 @@ int origax_frame(struct origax_loop *loop, const struct origax_stop *last,
 int origax_urgent(void);
 int origax_patient(void);
 int origax_clock(int tid, uint64_t period);
+int origax_sampler(int tid, uint64_t period, uint64_t registers);
 int origax_tgkill(int tgid, int tid, int signo);
 int origax_die_with_parent(int parent);
 int origax_subreaper(void);

@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Final
 
@@ -38,7 +38,7 @@ SMALL: Final = 1024
 """Below it are the numbers of all calls and signals, and flags: no pid may look like one."""
 NUMBERS: Final = (
     1792, 4096, 4369, 4660, 8738, 10000, 10752, 12345, 13107, 17476, 30583, 32768, 65528, 65531,
-    65532, 65535, 458753, 589825, 921102, 1048580, 2097152, 2097156, 3145732,
+    65532, 65535, 458753, 589825, 851969, 921102, 1048580, 2097152, 2097156, 3145732,
 )  # fmt: skip
 """The other numbers below PID_MAX_LIMIT that stand in goldens: nor may a pid look like one."""
 CHILDREN: Final = 16
@@ -61,6 +61,7 @@ class Frame:
     uc_flags: int
     mask: int
     handler_sp: int
+    old: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ class Context:
     :ivar image: that the program is of; None once it has executed another
     :ivar numbers: the table of its system calls
     :ivar vdso: __kernel_vsyscall, and the landing pad in it; 0 where there is none
+    :ivar pads: names of the places behind other entry instructions of the vDSO
     """
 
     own: Mapping[str, int]
@@ -94,9 +96,12 @@ class Context:
     image: Image | None
     numbers: type[IntEnum] = Nr
     vdso: tuple[int, int] = (0, 0)
+    pads: Mapping[int, str] = field(default_factory=dict)
 
     def place(self, address: int) -> str | None:
         """Name an address in the code that the program runs; None elsewhere."""
+        if address in self.pads:
+            return self.pads[address]
         entry, pad = self.vdso
         if pad and entry <= address < entry + VDSO_SIZE:
             if address == entry:
@@ -108,6 +113,8 @@ class Context:
 
 VDSO_SIZE: Final = 64
 """Bytes of __kernel_vsyscall, and some."""
+INT80_SIZE: Final = 2
+"""Bytes of int $0x80: so far before the landing pad is the one by which calls are made again."""
 
 
 def board_address(image: Image, member: str) -> int:
@@ -138,8 +145,11 @@ def board() -> Any:
     return mapped
 
 
-def launch(probe: Probe, image: Image, cpu: int, traced: bool) -> int:
-    """Write the board and launch the program; returns its pid."""
+def launch(probe: Probe, image: Image, cpu: int, traced: bool, tracer: int = 0) -> int:
+    """Write the board and launch the program; returns its pid.
+
+    :param tracer: pid of who is to trace it, if it is not this process
+    """
     if probe.site not in image.labels:
         raise _unknown("site", probe.site, image.labels)
     if probe.setup is not None and probe.setup not in image.setups:
@@ -149,7 +159,7 @@ def launch(probe: Probe, image: Image, cpu: int, traced: bool) -> int:
             "a program's text is too long", f"{probe.text[:40]}... ({len(probe.text)} characters)",
             "install origax under a shorter path",
         )  # fmt: skip
-    pid = _start(probe, image, cpu, traced)
+    pid = _start(probe, image, cpu, traced, tracer)
     while looks_like_a_number(pid):
         kill_group(pid)
         kill(pid)
@@ -157,7 +167,7 @@ def launch(probe: Probe, image: Image, cpu: int, traced: bool) -> int:
         reap_group(pid)
         if pid < SMALL:
             lib.origax_use_up_pids(SMALL)
-        pid = _start(probe, image, cpu, traced)
+        pid = _start(probe, image, cpu, traced, tracer)
     if pid < 0:
         raise HarnessError(
             f"a probe could not be launched: {os.strerror(-pid)}", str(image.path),
@@ -174,11 +184,12 @@ def looks_like_a_number(pid: int) -> bool:
     return 0 < pid < SMALL or any(pid <= number < pid + CHILDREN for number in NUMBERS)
 
 
-def _start(probe: Probe, image: Image, cpu: int, traced: bool) -> int:
+def _start(probe: Probe, image: Image, cpu: int, traced: bool, tracer: int) -> int:
     """Write the board and launch; returns the pid, or a negative errno."""
     pinned = board()
     ffi.memmove(pinned, bytes(ffi.sizeof("struct origax_board")), ffi.sizeof("struct origax_board"))
     _write(pinned, probe, image, cpu, traced)
+    pinned.tracer = tracer
     return int(lib.origax_launch(os.fsencode(image.path)))
 
 
@@ -200,7 +211,11 @@ def _write(pinned: Any, probe: Probe, image: Image, cpu: int, traced: bool) -> N
     for index, handler in enumerate(probe.handlers):
         pinned.handler_signo[index] = handler.signo
         pinned.handler_flags[index] = handler.flags
-        pinned.handler_ignore[index] = handler.ignore
+        pinned.handler_how[index] = (
+            lib.ORIGAX_IGNORE * handler.ignore
+            | lib.ORIGAX_OLD * handler.old
+            | lib.ORIGAX_BY_VDSO * handler.by_vdso
+        )
     pinned.blocked = sum(1 << signo - 1 for signo in probe.blocked)
     pinned.cpu = cpu
     pinned.traced = traced
@@ -232,6 +247,16 @@ def vdso() -> tuple[int, int]:
     return int(board().vdso), int(board().landing_pad)
 
 
+PADS: Final = ("sigreturn_pad", "rt_sigreturn_pad")
+
+
+def pads() -> dict[int, str]:
+    """Where the vDSO of the program now on the board returns from handlers, by address."""
+    found = {int(getattr(board(), name)): name for name in PADS}
+    found.pop(0, None)
+    return found
+
+
 def report(probe: Probe, bits: int, head: str, ending: str | None) -> Report:
     """Read what the program left on the board.
 
@@ -256,7 +281,7 @@ def report(probe: Probe, bits: int, head: str, ending: str | None) -> Report:
 def _frame(raw: Any) -> Frame:
     return Frame(
         raw.signo, raw.code, raw.addr, raw.sysno, raw.arch, registers(raw.regs), raw.trapno,
-        raw.err, raw.cr2, raw.uc_flags, raw.mask, raw.handler_sp,
+        raw.err, raw.cr2, raw.uc_flags, raw.mask, raw.handler_sp, bool(raw.old),
     )  # fmt: skip
 
 
