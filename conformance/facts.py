@@ -225,6 +225,8 @@ VOCABULARY: Final[Mapping[str, Fact]] = {
             ("membarrier_rseq", bool, "membarrier(MEMBARRIER_CMD_QUERY) lists "
              "PRIVATE_EXPEDITED_RSEQ and its registration.",
              "use Linux 5.10 or later with CONFIG_MEMBARRIER and CONFIG_RSEQ"),
+            ("ldt", bool, "modify_ldt(2) reads this process's table.",
+             "use a kernel with CONFIG_MODIFY_LDT_SYSCALL"),
             ("perf_swclock", bool, "perf_event_open of the software CPU clock, exclude_kernel, and "
              "O_ASYNC on it, succeed.",
              "run as root or set kernel.perf_event_paranoid to 2 or less, and allow "
@@ -589,9 +591,9 @@ def _libc() -> Any:
 
 
 _NUMBERS: Final = (
-    {"perf_event_open": 298, "membarrier": 324, "rseq": 334}
+    {"modify_ldt": 154, "perf_event_open": 298, "membarrier": 324, "rseq": 334}
     if sys.maxsize > 1 << 32
-    else {"perf_event_open": 336, "membarrier": 375, "rseq": 386}
+    else {"modify_ldt": 123, "perf_event_open": 336, "membarrier": 375, "rseq": 386}
 )
 """Of arch/x86/entry/syscalls/: Python and glibc wrap none of them."""
 
@@ -686,6 +688,11 @@ def rseq() -> bool:
     return _syscall("rseq", None, 0, 0, 0) == -errno.EINVAL
 
 
+def ldt() -> bool:
+    """Ask modify_ldt(2) for none of this process's table."""
+    return _syscall("modify_ldt", 0, None, 0) == 0
+
+
 def permission_facts(source: Sources) -> dict[str, Value]:
     """Give the facts of group "permissions", which this process tries out on itself."""
     import resource
@@ -703,6 +710,7 @@ def permission_facts(source: Sources) -> dict[str, Value]:
         "core_dumps": core_files(resource.getrlimit(resource.RLIMIT_CORE)[1], source.core_pattern),
         "rseq": rseq(),
         "membarrier_rseq": membarrier_rseq(),
+        "ldt": ldt(),
         "perf_swclock": counts(1, 0, asynchronous=True),
         "pmu": counts(0, 0, asynchronous=False),
     }

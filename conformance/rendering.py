@@ -27,6 +27,8 @@ PATTERNS: Final = (program.PATTERN >> 16, (program.PATTERN & 0xFFFF_FFFF) >> 16)
 """What is above bit 15 of the words that a program has in registers of its own, by width."""
 OF_A_PID: Final = (*NEWBORN, "event VFORK_DONE", "event EXEC")
 """Events whose message is a pid."""
+ABOVE: Final = 1 << 32
+"""What an address may have above those that 32-bit code has."""
 SEGMENTS: Final = ("fs_base", "gs_base", "ds", "es", "fs", "gs")
 
 _CODES: Final = {
@@ -97,6 +99,8 @@ class _Names:
                 return "$altstack"
             if word in program.board_range(image):
                 return "$board"
+            if word - ABOVE in program.board_range(image):
+                return "$board+4G"
         return ""
 
     def plain(self, word: int) -> str:
@@ -284,8 +288,8 @@ def _landed(regs: Mapping[str, int], names: _Names) -> str:
 
 def _frame(report: Report, frame: Frame, names: _Names) -> Line:
     info = Siginfo(frame.signo, frame.code, frame.addr, 0, frame.sysno, frame.arch)
-    fields = _siginfo(info, names)
-    if frame.code > 0 and signal.Signals(frame.signo).name in FAULTS:
+    fields = {"frame": "old"} if frame.old else _siginfo(info, names)
+    if (frame.code > 0 or frame.old) and signal.Signals(frame.signo).name in FAULTS:
         fields |= {"trap": str(frame.trapno), "err": f"{frame.err:#x}"}
         if frame.trapno == 14:
             fields["cr2"] = names.plain(frame.cr2)

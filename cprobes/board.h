@@ -21,9 +21,18 @@ struct origax_frame {
 	uint64_t addr;			/* si_addr, or pid where that applies */
 	int32_t sysno;			/* SIGSYS: si_syscall */
 	uint32_t arch;			/* SIGSYS: si_arch */
+	uint32_t old;			/* one without siginfo and ucontext */
+	uint32_t unused;
 	struct origax_regs regs;	/* of sigcontext; orig_ax is not there */
 	uint64_t trapno, err, cr2, oldmask, uc_flags, mask;
 	uint64_t handler_sp;		/* at the handler's first instruction */
+};
+
+/* What a signal's disposition is besides its flags. */
+enum origax_disposition {
+	ORIGAX_IGNORE = 1,		/* SIG_IGN */
+	ORIGAX_OLD = 2,			/* no SA_SIGINFO, in 32-bit programs */
+	ORIGAX_BY_VDSO = 4,		/* no SA_RESTORER, likewise */
 };
 
 struct origax_board {
@@ -36,8 +45,8 @@ struct origax_board {
 	uint64_t child;			/* by a site that makes a process */
 	uint64_t arg[16];		/* for the setup, by its documentation */
 	int32_t handler_signo[8];	/* 0 ends the list */
-	uint64_t handler_flags[8];	/* SA_ flags; SIG_IGN where ignore */
-	uint32_t handler_ignore[8];
+	uint64_t handler_flags[8];	/* SA_ flags */
+	uint32_t handler_how[8];	/* enum origax_disposition */
 	uint64_t blocked;		/* signal mask at the site */
 	uint32_t site;			/* which of the image's labels */
 	int32_t setup;			/* which of its setups; -1: none */
@@ -58,6 +67,8 @@ struct origax_board {
 	uint32_t frames;		/* signals handled, kept up to 16 */
 	uint64_t vdso;			/* AT_SYSINFO: __kernel_vsyscall, or 0 */
 	uint64_t landing_pad;		/* behind its int $0x80, or 0 */
+	uint64_t sigreturn_pad;		/* the same of __kernel_sigreturn */
+	uint64_t rt_sigreturn_pad;	/* and of __kernel_rt_sigreturn */
 	struct origax_regs out;		/* registers at the site's end */
 	uint64_t result[16];		/* by the setup's documentation */
 	uint64_t rseq[8];		/* struct rseq, where it is aligned */

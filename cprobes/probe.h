@@ -180,6 +180,10 @@
 
 extern void origax_handler(void) __attribute__((visibility("hidden")));
 extern void origax_restorer(void) __attribute__((visibility("hidden")));
+#ifndef __x86_64__
+extern void origax_old_handler(void) __attribute__((visibility("hidden")));
+extern void origax_old_restorer(void) __attribute__((visibility("hidden")));
+#endif
 
 #define NR(call) __NR_##call
 

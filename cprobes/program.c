@@ -11,14 +11,14 @@
 
 /* Every image, and the tracer, has the board's members at the same places. */
 _Static_assert(sizeof(struct origax_regs) == 27 * 8 &&
-	       sizeof(struct origax_frame) == 24 + 27 * 8 + 7 * 8 &&
+	       sizeof(struct origax_frame) == 32 + 27 * 8 + 7 * 8 &&
 	       offsetof(struct origax_board, handler_flags) == 408 &&
 	       offsetof(struct origax_board, edit_to) == 552 &&
 	       offsetof(struct origax_board, tracer) == 596 &&
 	       offsetof(struct origax_board, vdso) == 616 &&
-	       offsetof(struct origax_board, out) == 632 &&
+	       offsetof(struct origax_board, out) == 648 &&
 	       offsetof(struct origax_board, text) ==
-	       632 + 27 * 8 + 24 * 8 + 16 * sizeof(struct origax_frame),
+	       648 + 27 * 8 + 24 * 8 + 16 * sizeof(struct origax_frame),
 	       "the layout is that of 64-bit code");
 
 /*
@@ -140,6 +140,10 @@ __asm__(".pushsection .text.origax, \"ax\", @progbits\n"
 	PUSH("$0x202") POPF
 	KEEP_SEG("cs", AT_CS) KEEP_SEG("ss", AT_SS) KEEP_SEG("ds", AT_DS)
 	KEEP_SEG("es", AT_ES) KEEP_SEG("fs", AT_FS) KEEP_SEG("gs", AT_GS)
+#ifndef __x86_64__
+	/* C copies by way of es. */
+	"movl %ds, %eax\nmovl %eax, %es\n"
+#endif
 	POP_MORE POP("%" BX) POP("%" BP)
 	"ret\n"
 	/*
@@ -172,6 +176,31 @@ __asm__(".pushsection .text.origax, \"ax\", @progbits\n"
 	LOAD(CX, AT_CX) LOAD(DX, AT_DX) LOAD(SI, AT_SI) LOAD(DI, AT_DI)
 	PUSH("$0x202") POPF
 	"ret\n79:\n"
+#ifndef __x86_64__
+	/* One without SA_SIGINFO: behind its one argument is sigcontext. */
+	".hidden origax_old_handler\n.globl origax_old_handler\n"
+	LABEL_ENTRY("old_handler", 0)
+	"78: origax_old_handler:\n"
+	"pushl $0x202\npopfl\n"
+	"movl %esp, %ebx\n"
+	"andl $-16, %esp\n"
+	"subl $8, %esp\n"
+	"pushl %ebx\npushl %eax\n"
+	"cld\n"
+	"call origax_record_old\n"
+	"movl %ebx, %esp\n"
+	LOAD(BX, AT_BX)
+	LOAD(CX, AT_CX) LOAD(DX, AT_DX) LOAD(SI, AT_SI) LOAD(DI, AT_DI)
+	PUSH("$0x202") POPF
+	"ret\n79:\n"
+	".hidden origax_old_restorer\n.globl origax_old_restorer\n"
+	LABEL_ENTRY("old_restorer", 0)
+	"78: origax_old_restorer:\n"
+	"popl %eax\n"
+	"movl $119, %eax\n"			/* sigreturn */
+	"int $0x80\n79:\n"
+	"ud2\n"
+#endif
 	".hidden origax_restorer\n.globl origax_restorer\n"
 	LABEL_ENTRY("restorer", 0)
 	"78: origax_restorer:\n"
@@ -210,14 +239,7 @@ static void quit(int code)
 static const struct origax_label *current;
 
 /* What the kernel hands to a handler; include/uapi has it for libcs only. */
-struct context {
-	unsigned long flags;
-	void *link;
-	struct {
-		void *sp;
-		int flags;
-		size_t size;
-	} stack;
+struct saved {
 #ifdef __x86_64__
 	__attribute__((aligned(8)))
 	uint64_t r8, r9, r10, r11, r12, r13, r14, r15, di, si, bp, bx, dx, ax,
@@ -228,15 +250,35 @@ struct context {
 	uint32_t gs, fs, es, ds, di, si, bp, sp, bx, dx, cx, ax, trapno, err,
 		 ip, cs, eflags, sp_at_signal, ss, fpstate, oldmask, cr2;
 #endif
+};
+
+struct context {
+	unsigned long flags;
+	void *link;
+	struct {
+		void *sp;
+		int flags;
+		size_t size;
+	} stack;
+	struct saved saved;
 	uint64_t mask;
 };
 
 #ifdef __x86_64__
-#define CONTEXT_WORDS r8
 typedef uint64_t context_word;
 #else
-#define CONTEXT_WORDS gs
 typedef uint32_t context_word;
+
+/* What it has on the stack for a handler without SA_SIGINFO. */
+struct old_context {
+	uint32_t returns_to, signo;
+	struct saved saved;
+	uint8_t unused[112];		/* struct _fpstate_32, not used */
+	uint32_t mask_32_to_63;
+};
+
+_Static_assert(offsetof(struct old_context, mask_32_to_63) == 8 + 88 + 112,
+	       "as in arch/x86/include/asm/sigframe.h struct sigframe_ia32");
 #endif
 
 /* Of siginfo_t: pointers, and what is behind them, are aligned to a long. */
@@ -247,56 +289,84 @@ struct info {
 	uint32_t arch;
 };
 
-/* What a handler does: keep what the kernel handed it, then as the board says. */
+/* Where the next signal is kept; past the last, where nobody looks. */
+static struct origax_frame *next_frame(const struct origax_board *board)
+{
+	static struct origax_frame none;
+	uint32_t n = __atomic_load_n(&board->frames, __ATOMIC_RELAXED);
+
+	return n < 16 ? &origax_shared.board.frame[n] : &none;
+}
+
+/* Keep what the kernel saved of the interrupted code, then as the board says. */
+static void handle(struct origax_board *board, struct origax_frame *f,
+		   struct saved *s)
+{
+	context_word *words = (context_word *)s;
+	uint32_t n = __atomic_load_n(&board->frames, __ATOMIC_RELAXED) + 1;
+	uint32_t i;
+
+	f->regs = (struct origax_regs){
+#ifdef __x86_64__
+		.r15 = s->r15, .r14 = s->r14, .r13 = s->r13, .r12 = s->r12,
+		.r11 = s->r11, .r10 = s->r10, .r9 = s->r9, .r8 = s->r8,
+#else
+		.ds = s->ds, .es = s->es,
+#endif
+		.bp = s->bp, .bx = s->bx, .ax = s->ax, .cx = s->cx,
+		.dx = s->dx, .si = s->si, .di = s->di, .ip = s->ip,
+		.flags = s->eflags, .sp = s->sp, .cs = s->cs, .gs = s->gs,
+		.fs = s->fs, .ss = s->ss,
+	};
+	f->trapno = s->trapno;
+	f->err = s->err;
+	f->cr2 = s->cr2;
+	f->oldmask = s->oldmask;
+	__atomic_store_n(&board->frames, n, __ATOMIC_RELEASE);
+	if (board->quit_after && n >= board->quit_after)
+		origax_leave();
+	for (i = 0; i < board->edits; i++)
+		words[board->edit_at[i]] = board->edit_to[i];
+	if (board->skip)
+		s->ip = current->end;
+}
+
+/* What a handler does. */
 __attribute__((visibility("hidden"), used))
 void origax_record(int signo, struct info *info, struct context *uc,
 		   uint64_t sp)
 {
 	struct origax_board *board = &origax_shared.board;
-	uint32_t n = __atomic_load_n(&board->frames, __ATOMIC_RELAXED);
-	struct origax_frame *f = &board->frame[n];
-	context_word *words = (context_word *)&uc->CONTEXT_WORDS;
-	uint32_t i;
+	struct origax_frame *f = next_frame(board);
 
-	if (n < 16) {
-		f->signo = signo;
-		f->code = info->code;
-		/* Of 64-bit programs it may be two words: pid and uid. */
-		f->addr = (uintptr_t)info->addr;
-		f->sysno = info->sysno;
-		f->arch = info->arch;
-		f->regs = (struct origax_regs){
-#ifdef __x86_64__
-			.r15 = uc->r15, .r14 = uc->r14, .r13 = uc->r13,
-			.r12 = uc->r12, .r11 = uc->r11, .r10 = uc->r10,
-			.r9 = uc->r9, .r8 = uc->r8,
-#else
-			.ds = uc->ds, .es = uc->es,
-#endif
-			.bp = uc->bp, .bx = uc->bx, .ax = uc->ax,
-			.cx = uc->cx, .dx = uc->dx, .si = uc->si,
-			.di = uc->di, .ip = uc->ip, .flags = uc->eflags,
-			.sp = uc->sp, .cs = uc->cs, .gs = uc->gs,
-			.fs = uc->fs, .ss = uc->ss,
-		};
-		f->trapno = uc->trapno;
-		f->err = uc->err;
-		f->cr2 = uc->cr2;
-		f->oldmask = uc->oldmask;
-		f->uc_flags = uc->flags;
-		f->mask = uc->mask;
-		f->handler_sp = sp;
-	}
-	__atomic_store_n(&board->frames, n + 1, __ATOMIC_RELEASE);
-	if (board->quit_after && n + 1 >= board->quit_after)
-		origax_leave();
-	for (i = 0; i < board->edits; i++)
-		words[board->edit_at[i]] = board->edit_to[i];
-	if (board->skip)
-		uc->ip = current->end;
+	f->signo = signo;
+	f->code = info->code;
+	/* Of 64-bit programs it may be two words: pid and uid. */
+	f->addr = (uintptr_t)info->addr;
+	f->sysno = info->sysno;
+	f->arch = info->arch;
+	f->uc_flags = uc->flags;
+	f->mask = uc->mask;
+	f->handler_sp = sp;
+	handle(board, f, &uc->saved);
 }
 
 #ifndef __x86_64__
+/* What one without SA_SIGINFO does. */
+__attribute__((visibility("hidden"), used))
+void origax_record_old(int signo, struct old_context *context)
+{
+	struct origax_board *board = &origax_shared.board;
+	struct origax_frame *f = next_frame(board);
+
+	f->signo = signo;
+	f->old = 1;
+	f->mask = context->saved.oldmask |
+		(uint64_t)context->mask_32_to_63 << 32;
+	f->handler_sp = address_of(context);
+	handle(board, f, &context->saved);
+}
+
 __attribute__((visibility("hidden"), used))
 void origax_record_32(int signo, struct info *info, struct context *uc,
 		      uint32_t sp)
@@ -319,6 +389,29 @@ struct altstack {
 	size_t size;
 };
 
+static void set_handler(struct action *act, uint64_t flags, uint32_t how)
+{
+	const unsigned long restorer = 0x04000000;	/* SA_RESTORER */
+
+	act->handler = (uintptr_t)origax_handler;
+	act->flags = flags | SA_SIGINFO | restorer;
+	act->restorer = (uintptr_t)origax_restorer;
+#ifndef __x86_64__
+	if (how & ORIGAX_OLD) {
+		act->handler = (uintptr_t)origax_old_handler;
+		act->flags &= ~SA_SIGINFO;
+		act->restorer = (uintptr_t)origax_old_restorer;
+	}
+#endif
+	if (how & ORIGAX_IGNORE)
+		act->handler = 1;	/* SIG_IGN */
+	if (how & ORIGAX_BY_VDSO) {
+		act->flags &= ~restorer;
+		/* Without the flag it would be a stack (get_sigframe). */
+		act->restorer = 0;
+	}
+}
+
 /* Every disposition that the tracer's interpreter changed goes back. */
 static void own_signals(struct origax_board *board)
 {
@@ -329,11 +422,8 @@ static void own_signals(struct origax_board *board)
 	for (i = 1; i <= 64; i++)
 		sys(NR(rt_sigaction), i, (long)&act, 0, 8);
 	for (i = 0; i < 8 && board->handler_signo[i]; i++) {
-		act.handler = board->handler_ignore[i] ?
-			1 /* SIG_IGN */ : (uintptr_t)origax_handler;
-		act.flags = board->handler_flags[i] | SA_SIGINFO |
-			0x04000000 /* SA_RESTORER */;
-		act.restorer = (uintptr_t)origax_restorer;
+		set_handler(&act, board->handler_flags[i],
+			    board->handler_how[i]);
 		sys(NR(rt_sigaction), board->handler_signo[i], (long)&act, 0,
 		    8);
 		if (board->handler_flags[i] & SA_ONSTACK) {
@@ -374,18 +464,25 @@ static void own_cpu(uint32_t cpu)
 
 /*
  * The selectors and bases that the program has; 64-bit code gets an fs_base of
- * its own, so that it is seen when that changes.
+ * its own, so that it is seen when that changes. 32-bit code gets selectors of
+ * its own in fs and gs, for null ones do not survive a signal in every kernel
+ * (the fact sigreturn_keeps_null_selectors).
  */
 static void own_segments(struct origax_regs *in)
 {
 	uint32_t cs, ss, ds, es, fs, gs;
 
+#ifndef __x86_64__
+	__asm__ volatile("movl %%ds, %0\n"
+			 "movl %0, %%fs\n"
+			 "movl %0, %%gs" : "=r"(ds));
+#endif
 	__asm__("movl %%cs, %0" : "=r"(cs));
 	__asm__("movl %%ss, %0" : "=r"(ss));
 	__asm__("movl %%ds, %0" : "=r"(ds));
 	__asm__("movl %%es, %0" : "=r"(es));
-	__asm__("movl %%fs, %0" : "=r"(fs));
-	__asm__("movl %%gs, %0" : "=r"(gs));
+	__asm__ volatile("movl %%fs, %0" : "=r"(fs));
+	__asm__ volatile("movl %%gs, %0" : "=r"(gs));
 	in->cs = cs & 0xffff;
 	in->ss = ss & 0xffff;
 	in->ds = ds & 0xffff;
@@ -459,27 +556,48 @@ static long map_board(long fd)
 #endif
 }
 
-/* The vDSO's way into the kernel, which 32-bit programs have. */
+/* Address of the first place in a page that holds those bytes, or 0. */
+static uint64_t find_bytes(uint64_t page, const char *bytes, unsigned int count)
+{
+	const char *code = (const char *)(uintptr_t)page;
+	unsigned int i, j;
+
+	for (i = 0; i < PAGE - count; i++) {
+		for (j = 0; j < count && code[i + j] == bytes[j]; j++)
+			;
+		if (j == count)
+			return page + i;
+	}
+	return 0;
+}
+
+/*
+ * The vDSO's way into the kernel, which 32-bit programs have, and the ends of
+ * their handlers: its code is one page (arch/x86/entry/vdso/vdso32).
+ */
 static void find_vdso(const unsigned long *auxv, struct origax_board *board)
 {
-	static const uint8_t pad[] = { 0xcd, 0x80, 0x5d, 0x5a, 0x59, 0xc3 };
-	const uint8_t *code;
-	unsigned int i, j;
+	/* int $0x80, and behind it what pops three registers and returns. */
+	static const char pad[] = "\xcd\x80\x5d\x5a\x59\xc3";
+	/* popl %eax; movl $119, %eax; int $0x80 */
+	static const char old[] = "\x58\xb8\x77\0\0\0\xcd\x80";
+	/* movl $173, %eax; int $0x80 */
+	static const char rt[] = "\xb8\xad\0\0\0\xcd\x80";
+	uint64_t page, at;
 
 	for (; auxv[0]; auxv += 2)
 		if (auxv[0] == 32 /* AT_SYSINFO */)
 			origax_vdso = auxv[1];
 	board->vdso = origax_vdso;
-	code = (const uint8_t *)(uintptr_t)origax_vdso;
-	/* int $0x80, and behind it what pops three registers and returns. */
-	for (i = 0; code && i < 64; i++) {
-		for (j = 0; j < sizeof(pad) && code[i + j] == pad[j]; j++)
-			;
-		if (j == sizeof(pad)) {
-			board->landing_pad = origax_vdso + i + 2;
-			return;
-		}
-	}
+	page = origax_vdso & ~(PAGE - 1UL);
+	if (!page)
+		return;
+	at = find_bytes(page, pad, sizeof(pad) - 1);
+	board->landing_pad = at ? at + 2 : 0;
+	at = find_bytes(page, old, sizeof(old) - 1);
+	board->sigreturn_pad = at ? at + sizeof(old) - 1 : 0;
+	at = find_bytes(page, rt, sizeof(rt) - 1);
+	board->rt_sigreturn_pad = at ? at + sizeof(rt) - 1 : 0;
 }
 
 /* The initial stack: argc, argv, environment, auxiliary vector. */

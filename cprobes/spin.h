@@ -5,11 +5,22 @@
 
 #define GLANCE 1000		/* looks at a program for one answer */
 
+/*
+ * Stores a pointer at once where 64 bits are kept for one. 32-bit code stores
+ * the lower half: the upper one is 0 on a new board, and stays so.
+ */
+static inline void store_pointer(void *at, uintptr_t pointer)
+{
+	typedef uintptr_t __attribute__((may_alias)) part;
+
+	__atomic_store_n((part *)at, pointer, __ATOMIC_SEQ_CST);
+}
+
 /* Have the spinning program pass once more through its way in. */
 static inline void ask_to_pass(struct origax_board *board, uint64_t entry)
 {
 	__atomic_store_n(&board->spinning, 0, __ATOMIC_SEQ_CST);
-	__atomic_store_n(&board->turn, entry, __ATOMIC_SEQ_CST);
+	store_pointer(&board->turn, entry);
 }
 
 /* Whether the program spins at this very moment, on another CPU than ours. */

@@ -20,11 +20,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """A signal's disposition in the program: a handler with those SA_ flags, or SIG_IGN."""
+    """A signal's disposition in the program: a handler with those SA_ flags, or SIG_IGN.
+
+    :param old: one without SA_SIGINFO, whose frame is another in a 32-bit program
+    :param by_vdso: without SA_RESTORER: a 32-bit program's vDSO returns from it
+    """
 
     signo: int
     flags: int = 0
     ignore: bool = False
+    old: bool = False
+    by_vdso: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

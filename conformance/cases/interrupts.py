@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from conformance.cases import Handler, Probe, case
+from conformance.doors import ABIS, OWN
 from conformance.errors import HarnessError
 from conformance.facts import block_device
 from conformance.tracing import frames
@@ -30,6 +31,8 @@ ROUNDS = 10
 """Times that frames are taken for the interrupts that are missing."""
 SIGNALS = 2
 """Signals that a control gets; with the last one it is over."""
+FURTHER = 5
+"""Programs of a further ABI are stopped in so many times fewer frames: the entry is the same."""
 PULSES = 8
 """Interrupts for each of them: the signal comes with the last one."""
 SLEEP = 100_000
@@ -92,7 +95,7 @@ def catch(
         of the same row come between the frames
     :raises HarnessError: the interrupts do not arrive
     """
-    wanted = math.ceil(trace.options.frames / len(VALUES))
+    wanted = math.ceil(trace.options.frames / len(VALUES) / (1 if trace.door is OWN else FURTHER))
     with trace.launch(probe) as task, frames.urgent(cause) as tally.fifo:
         start(task)
         with Frames(task, cause) as loop:
@@ -173,7 +176,7 @@ def direct(trace: Trace) -> Iterator[tuple[Cause, Tally, str]]:
         os.close(fd)
 
 
-@case("interrupts.device", door="none", covers=[80, 82], needs=["device"], group=GROUP)
+@case("interrupts.device", door="none", also=ABIS, covers=[80, 82], needs=["device"], group=GROUP)
 def device(trace: Trace) -> None:
     """On the CPU of a disk's interrupt, read 4 KiB directly while the program spins there: the
     completion interrupt wakes the tracer, which PTRACE_INTERRUPTs the program preempted in it.
@@ -185,7 +188,8 @@ def device(trace: Trace) -> None:
         tally.record(trace, device=name)
 
 
-@case("interrupts.timer", door="none", covers=[80, 82], needs=["local_timer"], group=GROUP)
+@case("interrupts.timer", door="none", also=ABIS, covers=[80, 82], needs=["local_timer"],
+      group=GROUP)  # fmt: skip
 def timer(trace: Trace) -> None:
     """On the program's CPU, sleep 0.1 ms: the local timer's interrupt wakes the tracer, which
     PTRACE_INTERRUPTs the program preempted in it.
@@ -198,8 +202,8 @@ def timer(trace: Trace) -> None:
 
 
 @case(
-    "interrupts.reschedule", door="none", covers=[80], needs=["two_cpus", "interrupt_counts"],
-    group=GROUP,
+    "interrupts.reschedule", door="none", also=ABIS, covers=[80],
+    needs=["two_cpus", "interrupt_counts"], group=GROUP,
 )  # fmt: skip
 def reschedule(trace: Trace) -> None:
     """From another CPU, PTRACE_INTERRUPT the program once it says that it spins: the kernel kicks
@@ -221,7 +225,7 @@ def reschedule(trace: Trace) -> None:
 
 
 @case(
-    "interrupts.function_call", door="none", covers=[80],
+    "interrupts.function_call", door="none", also=ABIS, covers=[80],
     needs=["two_cpus", "membarrier_rseq", "interrupt_counts"], group=GROUP,
 )  # fmt: skip
 def function_call(trace: Trace) -> None:
@@ -239,8 +243,8 @@ def function_call(trace: Trace) -> None:
 
 
 @case(
-    "interrupts.irq_work", door="none", covers=[80], needs=["perf_swclock", "interrupt_counts"],
-    group=GROUP,
+    "interrupts.irq_work", door="none", also=ABIS, covers=[80],
+    needs=["perf_swclock", "interrupt_counts"], group=GROUP,
 )  # fmt: skip
 def irq_work(trace: Trace) -> None:
     """Open the program's software CPU clock with a SIGIO for every 0.2 ms of user code: at each
@@ -263,9 +267,8 @@ def irq_work(trace: Trace) -> None:
     tally.record(trace)
 
 
-@case(
-    "interrupts.random_moment", door="none", covers=[80], needs=["interrupt_counts"], group=GROUP
-)
+@case("interrupts.random_moment", door="none", also=ABIS, covers=[80], needs=["interrupt_counts"],
+      group=GROUP)  # fmt: skip
 def random_moment(trace: Trace) -> None:
     """PTRACE_INTERRUPT the program a pseudo-random time (below 50 us) after it was resumed: from
     another CPU if there is one, so that it is hit in its loop or in the kernel on its way there;

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from signal import SIGKILL, SIGSEGV, SIGTRAP, SIGUSR1, SIGUSR2, SIGWINCH, Signals
 from typing import Final
 
-from conformance.abi import Nr
 from conformance.cases import Handler, Probe, case
+from conformance.doors import ABIS, CALLS
 from conformance.tracing import frames, program, requests
 from conformance.tracing.snapshot import Stop
 from conformance.tracing.tracee import Task, Trace
@@ -20,34 +20,53 @@ SA_RESTART: Final = 0x1000_0000
 SA_RESETHAND: Final = 0x8000_0000
 PLAIN: Final = 0
 SI_QUEUE: Final = -1
+RETURNS: Final = ("int80_32", "x32")
+"""Further doors of what comes after the call: a door more would show nothing more of it."""
+WITHOUT_STACK: Final = ("int80_64", "int80_32", "x32")
+"""Further doors of calls that need no stack, as the vDSO does."""
 CODES: Final = (-512, -513, -514, -516)
 """Every code that would restart a system call."""
 ARITHMETIC: Final = 0xCD5
 """CF, PF, AF, ZF, SF, DF and OF."""
 AC: Final = 0x40000
+SELECTORS: Final = (0, 1, 2, 3, 0x28, 0xFFFB)
 EVERY_FLAG: Final = 0x3F7ED7
 """Every flag there is, but TF."""
 LOW: Final = 0x8000
 """Where nobody may map anything (vm.mmap_min_addr)."""
 UNMAPPED: Final = 16
-CODE_AS_STACK: Final = 0x33 | 0x33 << 48
-"""Segments of 64-bit code, with a stack segment that no stack can have."""
+RT_SIGNAL: Final = 40
+"""One above 32."""
+CODE_AS_STACK: Final[Mapping[int, Mapping[str, int]]] = {
+    64: {"segments": 0x33 | 0x33 << 48}, 32: {"ss": 0x33},
+}  # fmt: skip
+"""By width, what makes a stack segment of sigcontext one that no stack can have."""
 
 SPINNING: Final = Probe(site="to_spin", regs={"ax": 0x1234}, handlers=[Handler(SIGUSR1)], skip=True)
 """Loops in user code until SIGUSR1; the handler returns to the site's end."""
-TO_ONESELF: Final = Probe(
-    site="syscall", setup="to_oneself", regs={"ax": Nr.tgkill}, args=[SIGUSR1],
-    handlers=[Handler(SIGUSR1)],
-)  # fmt: skip
-"""Sends itself SIGUSR1, by a system call that is then done."""
+HANDLER: Final = Handler(SIGUSR1)
 
 
-def pending(*signals: int, handlers: list[Handler]) -> Probe:
+def to_oneself(trace: Trace, handler: Handler = HANDLER) -> Probe:
+    """A program that sends itself SIGUSR1, by a system call that is then done."""
+    return Probe(
+        site="syscall", setup="to_oneself", regs={"ax": trace.number("tgkill")}, args=[SIGUSR1],
+        handlers=[handler],
+    )  # fmt: skip
+
+
+def pending(trace: Trace, *signals: int, handlers: list[Handler]) -> Probe:
     """A program that unblocks what is pending; a negative signal is for the whole process."""
     return Probe(
-        site="syscall", setup="pending", regs={"ax": Nr.rt_sigprocmask}, args=signals,
+        site="syscall", setup="pending", regs={"ax": trace.number("rt_sigprocmask")}, args=signals,
         handlers=handlers,
     )  # fmt: skip
+
+
+def astray(trace: Trace, call: str) -> Probe:
+    """A program that makes a call with a stack pointer where there is no memory."""
+    spare = "bx" if trace.door.arguments[0] != "bx" else "bp"
+    return Probe(site="to_call_astray", regs={"ax": trace.number(call), spare: LOW})
 
 
 def until_spinning(task: Task) -> None:
@@ -80,11 +99,14 @@ def strike(task: Task, signo: int = 0) -> Stop:
     return task.take()
 
 
-def to_the_end(task: Task) -> None:
-    """PTRACE_SYSCALL until the task is gone, passing every signal on."""
-    stop = task.syscall()
+def to_the_end(task: Task, *show: str) -> None:
+    """PTRACE_SYSCALL until the task is gone, passing every signal on.
+
+    :param show: further fields of its stops
+    """
+    stop = task.take(requests.SYSCALL, show=show)
     while not stop.ended:
-        stop = task.syscall(stop.signo)
+        stop = task.take(requests.SYSCALL, stop.signo, show)
 
 
 def replace_siginfo(task: Task, signo: int, code: int) -> None:
@@ -95,7 +117,7 @@ def replace_siginfo(task: Task, signo: int, code: int) -> None:
     task.trace.add_poke("", task.who, signo=Signals(signo).name, code=name)
 
 
-@case("signals.user_code", door="none", covers=[83, 85])
+@case("signals.user_code", door="none", also=ABIS, covers=[83, 85])
 def user_code(trace: Trace) -> None:
     """Send SIGUSR1 into a loop of user code, with each value of ax; pass it on to a handler, or
     suppress it: then the loop must have gone on in user code before PTRACE_INTERRUPT.
@@ -117,23 +139,70 @@ def user_code(trace: Trace) -> None:
             task.kill()
 
 
-@case("signals.in_syscall", door="syscall64", covers=[28, 83, 85, 86])
+@case("signals.in_syscall", door="syscall64", also=CALLS, covers=[28, 83, 85, 86])
 def in_syscall(trace: Trace) -> None:
     """Follow a program that sends itself SIGUSR1, through the call, the signal and the return
     from its handler.
     """
-    with trace.launch(TO_ONESELF) as task:
+    probe = to_oneself(trace)
+    with trace.launch(probe) as task:
         to_the_end(task)
-    trace.control(TO_ONESELF)
+    trace.control(probe)
 
 
-@case("signals.sigcontext", door="none", covers=[85, 86])
+@case("signals.ways_back", door="int80_32", also=["sysenter", "syscall32"], covers=[28, 85, 86])
+def ways_back(trace: Trace) -> None:
+    """Follow a program that sends itself SIGUSR1 through each way back from a 32-bit handler: with
+    SA_SIGINFO (rt_sigreturn) and without (sigreturn), by the program's code (SA_RESTORER) and by
+    the vDSO's. It blocks a signal of either half of the mask, which the two frames keep apart.
+    """
+    for frame, old in (("rt", False), ("old", True)):
+        for by, by_vdso in (("restorer", False), ("vdso", True)):
+            probe = replace(
+                to_oneself(trace, Handler(SIGUSR1, old=old, by_vdso=by_vdso)),
+                blocked=[SIGUSR2, RT_SIGNAL], show=["mask"],
+            )  # fmt: skip
+            trace.heading(frame=frame, by=by)
+            with trace.launch(probe) as task:
+                to_the_end(task, "mask")
+            trace.control(probe)
+
+
+@case("signals.no_restorer", door="none", also=["x32"], covers=[90])
+def no_restorer(trace: Trace) -> None:
+    """Send SIGUSR1, whose handler has no SA_RESTORER, into a loop of 64-bit code: there is no other
+    way back, and the kernel makes SIGSEGV of it.
+    """
+    probe = replace(SPINNING, handlers=[Handler(SIGUSR1, by_vdso=True)])
+    with trace.launch(probe) as task:
+        strike(task)
+        task.cont(SIGUSR1)
+        task.cont(SIGSEGV)
+    trace.control(probe, sending(SIGUSR1))
+
+
+@case("signals.sigcontext", door="none", also=ABIS, covers=[85, 86])
 def sigcontext(trace: Trace) -> None:
     """Send SIGUSR1 into a loop of user code with its flags set, follow the handler's return, and
     send it once more; the second handler ends the program.
     """
+    there_and_back(trace, Handler(SIGUSR1))
+
+
+@case("signals.old_sigcontext", door="none", abi="ia32", covers=[85, 86])
+def old_sigcontext(trace: Trace) -> None:
+    """The same with a handler without SA_SIGINFO, which a 32-bit program's kernel gives another
+    frame.
+    """
+    there_and_back(trace, Handler(SIGUSR1, old=True))
+
+
+def there_and_back(trace: Trace, handler: Handler) -> None:
+    """Into a handler with the program's flags set, back, and into it again."""
     for name, flags in (("arithmetic", ARITHMETIC), ("AC", AC)):
-        probe = replace(SPINNING, regs={"flags": 0x202 | flags}, skip=False, quit_after=2)
+        probe = replace(
+            SPINNING, regs={"flags": 0x202 | flags}, handlers=[handler], skip=False, quit_after=2
+        )
         trace.heading(flags=name)
         with trace.launch(probe) as task:
             strike(task)
@@ -144,19 +213,33 @@ def sigcontext(trace: Trace) -> None:
         trace.control(probe, sending(SIGUSR1, SIGUSR1))
 
 
-@case("signals.sigreturn_codes", door="syscall64", covers=[86])
+@case("signals.sigreturn_codes", door="syscall64", also=RETURNS, covers=[86])
 def sigreturn_codes(trace: Trace) -> None:
     """Have a handler put a restart code into the saved ax, and follow its return: with nothing
     else pending, and with a second signal that is delivered on this very return, to a handler,
     to the default of ignoring it, or suppressed by the tracer.
     """
+    return_codes(trace, old=False)
+
+
+@case("signals.old_sigreturn_codes", door="int80_32", covers=[86])
+def old_sigreturn_codes(trace: Trace) -> None:
+    """The same with a handler without SA_SIGINFO: it returns by sigreturn(), which has a table's
+    entry and code of its own.
+    """
+    return_codes(trace, old=True)
+
+
+def return_codes(trace: Trace, old: bool) -> None:
+    """Return from a handler with each restart code in ax, and a second signal pending or not."""
     for code in CODES:
         for second, flags in (("none", PLAIN), ("handler", PLAIN), ("SA_RESTART", SA_RESTART),
                               ("ignored", SA_RESETHAND), ("suppressed", PLAIN)):  # fmt: skip
             more = () if second == "none" else (-SIGWINCH,)
             probe = replace(
-                pending(SIGWINCH, *more, handlers=[Handler(SIGWINCH, flags)]), edits={"ax": code}
-            )
+                pending(trace, SIGWINCH, *more, handlers=[Handler(SIGWINCH, flags, old=old)]),
+                edits={"ax": code},
+            )  # fmt: skip
             trace.heading(ax=code, second=second)
             with trace.launch(probe) as task:
                 task.cont()
@@ -169,11 +252,11 @@ def sigreturn_codes(trace: Trace) -> None:
                 trace.control(probe)
 
 
-@case("signals.sigreturn_flags", door="syscall64", covers=[86, 108])
+@case("signals.sigreturn_flags", door="syscall64", also=RETURNS, covers=[86, 108])
 def sigreturn_flags(trace: Trace) -> None:
     """Have a handler write every flag but TF into sigcontext, and none; follow its return."""
     for name, flags in (("every", EVERY_FLAG), ("none", 0)):
-        probe = replace(TO_ONESELF, edits={"flags": flags})
+        probe = replace(to_oneself(trace), edits={"flags": flags})
         trace.heading(flags=name)
         with trace.launch(probe) as task:
             task.cont()
@@ -183,18 +266,38 @@ def sigreturn_flags(trace: Trace) -> None:
         trace.control(probe)
 
 
-@case("signals.nested", door="syscall64", covers=[49, 86])
+@case("signals.segments", door="int80_32", covers=[86, 118])
+def segments(trace: Trace) -> None:
+    """Have a 32-bit handler write selectors into es, fs and gs of sigcontext: each null one, one of
+    the kernel's privilege, one that no table has; follow its return by either call.
+    """
+    for selector in SELECTORS:
+        for frame, old in (("rt", False), ("old", True)):
+            probe = replace(
+                to_oneself(trace, Handler(SIGUSR1, old=old)),
+                edits=dict.fromkeys(("es", "fs", "gs"), selector),
+            )
+            trace.heading(selector=f"{selector:x}", frame=frame)
+            with trace.launch(probe) as task:
+                task.cont()
+                task.syscall(SIGUSR1)
+                task.syscall()
+                task.finish()
+            trace.control(probe)
+
+
+@case("signals.nested", door="syscall64", also=RETURNS, covers=[49, 86])
 def nested(trace: Trace) -> None:
     """Unblock two signals at once: the second interrupts the first one's handler before its
     first instruction. Follow both handlers' returns.
     """
-    probe = pending(SIGUSR1, SIGUSR2, handlers=[Handler(SIGUSR1), Handler(SIGUSR2)])
+    probe = pending(trace, SIGUSR1, SIGUSR2, handlers=[Handler(SIGUSR1), Handler(SIGUSR2)])
     with trace.launch(probe) as task:
         to_the_end(task)
     trace.control(probe)
 
 
-@case("signals.altstack", door="syscall64", covers=[86])
+@case("signals.altstack", door="syscall64", also=RETURNS, covers=[86])
 def altstack(trace: Trace) -> None:
     """Unblock a signal with SA_ONSTACK, and one without it; then two at once, both with it, one
     with it, or the other.
@@ -206,7 +309,7 @@ def altstack(trace: Trace) -> None:
         ("first", [replace(first, flags=SA_ONSTACK), second]),
         ("second", [first, replace(second, flags=SA_ONSTACK)]),
     ):
-        probe = pending(*(handler.signo for handler in handlers), handlers=handlers)
+        probe = pending(trace, *(handler.signo for handler in handlers), handlers=handlers)
         trace.heading(onstack=name)
         with trace.launch(probe) as task:
             stop = task.cont()
@@ -215,14 +318,15 @@ def altstack(trace: Trace) -> None:
         trace.control(probe)
 
 
-@case("signals.sent_at_stops", door="syscall64", covers=[84])
+@case("signals.sent_at_stops", door="syscall64", also=CALLS, covers=[84])
 def sent_at_stops(trace: Trace) -> None:
     """Send SIGUSR1 to a program in the enter stop of getpid(), and in the exit stop; and SIGUSR2
     to one in the stop of SIGUSR1.
     """
     probe = Probe(
-        site="syscall", regs={"ax": Nr.getpid}, handlers=[Handler(SIGUSR1), Handler(SIGUSR2)]
-    )
+        site="syscall", regs={"ax": trace.number("getpid")},
+        handlers=[Handler(SIGUSR1), Handler(SIGUSR2)],
+    )  # fmt: skip
     for where in ("enter", "exit", "signal"):
         trace.heading(sent=where)
         with trace.launch(probe) as task:
@@ -241,13 +345,13 @@ def sent_at_stops(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("signals.injected", door="syscall64", covers=[84])
+@case("signals.injected", door="syscall64", also=CALLS, covers=[84])
 def injected(trace: Trace) -> None:
     """Resume by PTRACE_SYSCALL with SIGUSR1 from the enter stop of getpid(), and from the exit
     stop: the kernel sends it. Resume with it from the stops of PTRACE_INTERRUPT and of
     PTRACE_O_TRACECLONE: nothing comes of it.
     """
-    probe = Probe(site="syscall", regs={"ax": Nr.getpid}, handlers=[Handler(SIGUSR1)])
+    probe = Probe(site="syscall", regs={"ax": trace.number("getpid")}, handlers=[Handler(SIGUSR1)])
     for where in ("enter", "exit"):
         trace.heading(at=where)
         with trace.launch(probe) as task:
@@ -267,7 +371,7 @@ def injected(trace: Trace) -> None:
         task.kill()
     trace.heading(at="CLONE")
     clone = Probe(
-        site="to_clone", regs={"ax": Nr.clone, "di": 0, "si": 0, "dx": 0, "r10": 0, "r8": 0},
+        site="to_clone", regs=trace.door.call("clone", 0, 0, 0, 0, 0),
         handlers=[Handler(SIGUSR1)],
     )  # fmt: skip
     with trace.launch(clone, requests.O_BASE | requests.O_TRACECLONE) as task:
@@ -280,7 +384,7 @@ def injected(trace: Trace) -> None:
     trace.control(clone)
 
 
-@case("signals.changed", door="none", covers=[84, 89])
+@case("signals.changed", door="none", also=ABIS, covers=[84, 89])
 def changed(trace: Trace) -> None:
     """Send SIGUSR1 into a loop of user code, and make of it another signal, another siginfo
     (PTRACE_SETSIGINFO), or both; siginfo of a signal other than the one resumed with; SIGKILL.
@@ -299,7 +403,7 @@ def changed(trace: Trace) -> None:
     trace.control(probe, sending(SIGUSR1))
 
 
-@case("signals.changed_to_blocked", door="none", covers=[84, 89])
+@case("signals.changed_to_blocked", door="none", also=ABIS, covers=[84, 89])
 def changed_to_blocked(trace: Trace) -> None:
     """Send SIGUSR1 into a loop of user code, and make of it SIGUSR2, which the program blocks: it
     is pending then. See the loop go on, and let it out by PTRACE_SETSIGMASK.
@@ -316,7 +420,7 @@ def changed_to_blocked(trace: Trace) -> None:
     trace.control(probe, sending(SIGUSR1))
 
 
-@case("signals.resethand", door="none", covers=[91])
+@case("signals.resethand", door="none", also=ABIS, covers=[91])
 def resethand(trace: Trace) -> None:
     """Send SIGUSR1, whose handler has SA_RESETHAND, until the program dies of it: a signal that
     the tracer suppresses does not use the handler up.
@@ -336,7 +440,7 @@ def resethand(trace: Trace) -> None:
     trace.control(probe, sending(SIGUSR1, SIGUSR1))
 
 
-@case("signals.forced", door="none", covers=[90, 91])
+@case("signals.forced", door="none", also=ABIS, covers=[90, 91])
 def forced(trace: Trace) -> None:
     """Take an exception whose signal the program blocks or ignores, and has a handler for: pass
     it on; suppress the first one, and pass on what comes.
@@ -344,7 +448,7 @@ def forced(trace: Trace) -> None:
     for site, signo, regs in (("to_int3", SIGTRAP, {}), ("to_load", SIGSEGV, {"bx": UNMAPPED})):
         for how in ("blocked", "ignored"):
             probe = Probe(
-                site=site, setup="no_core", regs={"ax": -513, **regs},
+                site=site, regs={"ax": -513, **regs},
                 handlers=[Handler(signo, ignore=how == "ignored")],
                 blocked=[signo] if how == "blocked" else [],
             )  # fmt: skip
@@ -357,14 +461,14 @@ def forced(trace: Trace) -> None:
             trace.control(probe)
 
 
-@case("signals.bad_stack", door="syscall64", covers=[90, 92])
+@case("signals.bad_stack", door="syscall64", also=WITHOUT_STACK, covers=[90, 92])
 def bad_stack(trace: Trace) -> None:
     """Have a program send itself SIGUSR1 with a stack pointer where no frame can be written: the
     kernel makes SIGSEGV of it, for which there is no handler, or one on the alternate stack.
     """
     for name, handlers in (("none", []), ("alternate", [Handler(SIGSEGV, SA_ONSTACK)])):
         probe = replace(
-            TO_ONESELF, site="to_call_astray", regs={"ax": Nr.tgkill, "bx": LOW},
+            astray(trace, "tgkill"), setup="to_oneself", args=[SIGUSR1],
             handlers=[Handler(SIGUSR1), *handlers],
         )  # fmt: skip
         trace.heading(handler=name)
@@ -373,13 +477,15 @@ def bad_stack(trace: Trace) -> None:
         trace.control(probe)
 
 
-@case("signals.bad_frame", door="syscall64", covers=[86, 92])
+@case("signals.bad_frame", door="syscall64", also=WITHOUT_STACK, covers=[86, 92])
 def bad_frame(trace: Trace) -> None:
     """Follow rt_sigreturn() with a stack pointer where no frame can be read."""
-    probe = Probe(
-        site="to_call_astray", setup="no_core", regs={"ax": Nr.rt_sigreturn, "bx": LOW},
-        handlers=[Handler(SIGSEGV, SA_ONSTACK)],
-    )  # fmt: skip
+    follow_bad_frame(trace, "rt_sigreturn")
+
+
+def follow_bad_frame(trace: Trace, call: str) -> None:
+    """Follow a return from no handler, with a stack pointer where no frame can be read."""
+    probe = replace(astray(trace, call), handlers=[Handler(SIGSEGV, SA_ONSTACK)])
     with trace.launch(probe) as task:
         task.syscall()
         task.syscall()
@@ -387,7 +493,13 @@ def bad_frame(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("signals.bad_iret", door="syscall64", covers=[86, 92])
+@case("signals.bad_old_frame", door="int80_32", also=["int80_64"], covers=[86, 92])
+def bad_old_frame(trace: Trace) -> None:
+    """Follow sigreturn(), the older of the two, with a stack pointer where no frame can be read."""
+    follow_bad_frame(trace, "sigreturn")
+
+
+@case("signals.bad_iret", door="syscall64", also=RETURNS, covers=[86, 92])
 def bad_iret(trace: Trace) -> None:
     """Have a handler write a stack segment into sigcontext that no stack can have, and follow its
     return: IRET itself fails, as if the program had. The second handler ends the program.
@@ -395,7 +507,7 @@ def bad_iret(trace: Trace) -> None:
     for value in (0x1234, *CODES):
         probe = replace(
             SPINNING, regs={"ax": value}, handlers=[Handler(SIGUSR1), Handler(SIGSEGV)],
-            skip=False, edits={"segments": CODE_AS_STACK}, quit_after=2,
+            skip=False, edits=CODE_AS_STACK[trace.door.bits], quit_after=2,
         )  # fmt: skip
         trace.heading(ax=value)
         with trace.launch(probe) as task:

@@ -16,7 +16,7 @@ from functools import partial
 from conformance._native import lib
 from conformance.abi import REGISTERS, REGISTERS_32, RESTARTS
 from conformance.cases import Handler, Probe, case
-from conformance.doors import ABIS, CALLS, OF_ABI
+from conformance.doors import ABIS, CALLS
 from conformance.tracing import program, requests
 from conformance.tracing.hand import Remote
 from conformance.tracing.image import executable
@@ -117,10 +117,8 @@ def executing(trace: Trace, abi: str) -> Iterator[Probe]:
         argv = trace.board_address("arg")
         null = argv + 8
         call = trace.door.call("execveat", image, null, argv, null, AT_EMPTY_PATH)
-        trace.heir = OF_ABI[abi]
         yield Probe(site="syscall", regs=call, args=[null, 0])
     finally:
-        trace.heir = None
         os.close(image)
 
 

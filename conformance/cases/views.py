@@ -25,7 +25,7 @@ from conformance.abi import (
     flags,
 )
 from conformance.cases import Handler, Probe, case
-from conformance.doors import ABIS, CALLS, OF_ABI
+from conformance.doors import ABIS, CALLS
 from conformance.tracing import core, perf, program, requests
 from conformance.tracing.image import executable
 from conformance.tracing.memory import MEMORY
@@ -220,10 +220,8 @@ def executing(trace: Trace) -> Iterator[Probe]:
         argv = trace.board_address("arg")
         null = argv + 8
         regs = trace.door.call("execveat", image, null, argv, null, AT_EMPTY_PATH)
-        trace.heir = OF_ABI[abi]
         yield Probe(site="syscall", regs=regs, args=[null, 0])
     finally:
-        trace.heir = None
         os.close(image)
 
 
@@ -695,7 +693,7 @@ def narrow_selectors(trace: Trace) -> None:
         task.put_back(own)
         for name in ("fs", "gs"):
             task.poke(**{f"{name}_base": 0x1234_5000})
-            task.narrow_poke(**{name: 0x2B})
+            task.narrow_poke(**{name: CODE_64})
             task.again()
     trace.control(SPIN, end_spin)
 

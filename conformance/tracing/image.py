@@ -210,10 +210,18 @@ def executable(name: str, width: str = "x86_64") -> Path:
     return PROGRAMS / f"{name}_{width}"
 
 
+def width(path: Path) -> str:
+    """Width of the freestanding program at that path; empty for any other file."""
+    name, _, width = path.name.partition("_")
+    return width if path == executable(name, width) else ""
+
+
 @functools.cache
 def _entries() -> frozenset[int]:
-    """Entry points of the freestanding programs."""
-    return frozenset(elf(path).entry for path in PROGRAMS.glob("true_*"))
+    """Entry points of the freestanding programs that others execute."""
+    return frozenset(
+        elf(path).entry for name in ("true", "relay") for path in PROGRAMS.glob(f"{name}_*")
+    )
 
 
 def entry_place(address: int) -> str | None:

@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Final
 
@@ -38,7 +38,7 @@ SMALL: Final = 1024
 """Below it are the numbers of all calls and signals, and flags: no pid may look like one."""
 NUMBERS: Final = (
     1792, 4096, 4369, 4660, 8738, 10000, 10752, 12345, 13107, 17476, 30583, 32768, 65528, 65531,
-    65532, 65535, 458753, 589825, 921102, 1048580, 2097152, 2097156, 3145732,
+    65532, 65535, 458753, 589825, 851969, 921102, 1048580, 2097152, 2097156, 3145732,
 )  # fmt: skip
 """The other numbers below PID_MAX_LIMIT that stand in goldens: nor may a pid look like one."""
 CHILDREN: Final = 16
@@ -61,6 +61,7 @@ class Frame:
     uc_flags: int
     mask: int
     handler_sp: int
+    old: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ class Context:
     :ivar image: that the program is of; None once it has executed another
     :ivar numbers: the table of its system calls
     :ivar vdso: __kernel_vsyscall, and the landing pad in it; 0 where there is none
+    :ivar pads: names of the places behind other entry instructions of the vDSO
     """
 
     own: Mapping[str, int]
@@ -94,9 +96,12 @@ class Context:
     image: Image | None
     numbers: type[IntEnum] = Nr
     vdso: tuple[int, int] = (0, 0)
+    pads: Mapping[int, str] = field(default_factory=dict)
 
     def place(self, address: int) -> str | None:
         """Name an address in the code that the program runs; None elsewhere."""
+        if address in self.pads:
+            return self.pads[address]
         entry, pad = self.vdso
         if pad and entry <= address < entry + VDSO_SIZE:
             if address == entry:
@@ -204,7 +209,11 @@ def _write(pinned: Any, probe: Probe, image: Image, cpu: int, traced: bool) -> N
     for index, handler in enumerate(probe.handlers):
         pinned.handler_signo[index] = handler.signo
         pinned.handler_flags[index] = handler.flags
-        pinned.handler_ignore[index] = handler.ignore
+        pinned.handler_how[index] = (
+            lib.ORIGAX_IGNORE * handler.ignore
+            | lib.ORIGAX_OLD * handler.old
+            | lib.ORIGAX_BY_VDSO * handler.by_vdso
+        )
     pinned.blocked = sum(1 << signo - 1 for signo in probe.blocked)
     pinned.cpu = cpu
     pinned.traced = traced
@@ -236,6 +245,16 @@ def vdso() -> tuple[int, int]:
     return int(board().vdso), int(board().landing_pad)
 
 
+PADS: Final = ("sigreturn_pad", "rt_sigreturn_pad")
+
+
+def pads() -> dict[int, str]:
+    """Where the vDSO of the program now on the board returns from handlers, by address."""
+    found = {int(getattr(board(), name)): name for name in PADS}
+    found.pop(0, None)
+    return found
+
+
 def report(probe: Probe, bits: int, head: str, ending: str | None) -> Report:
     """Read what the program left on the board.
 
@@ -260,7 +279,7 @@ def report(probe: Probe, bits: int, head: str, ending: str | None) -> Report:
 def _frame(raw: Any) -> Frame:
     return Frame(
         raw.signo, raw.code, raw.addr, raw.sysno, raw.arch, registers(raw.regs), raw.trapno,
-        raw.err, raw.cr2, raw.uc_flags, raw.mask, raw.handler_sp,
+        raw.err, raw.cr2, raw.uc_flags, raw.mask, raw.handler_sp, bool(raw.old),
     )  # fmt: skip
 
 

@@ -159,6 +159,11 @@ def write_register(pid: int, name: str, word: int) -> None:
     pokeuser(pid, LAYOUT.index(name) * WORD_SIZE, word & (1 << BITS) - 1)
 
 
+def write_debug(pid: int, offset: int, word: int) -> None:
+    """Write the debug register at that offset, likewise."""
+    pokeuser(pid, offset, word & (1 << BITS) - 1)
+
+
 def packed(regs: Mapping[str, int], bits: int = BITS) -> bytes:
     """Write registers by name as struct user_regs_struct of that width."""
     layout, letter = (REGISTERS, "Q") if bits == 64 else (REGISTERS_32, "I")

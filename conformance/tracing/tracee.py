@@ -16,11 +16,11 @@ from typing import Final
 from conformance._native import lib
 from conformance.abi import REGISTERS_32, WORD, error_name
 from conformance.cases import Probe
-from conformance.doors import DOORS, OWN, Door
+from conformance.doors import DOORS, OF_ABI, OWN, Door
 from conformance.errors import HarnessError
 from conformance.tracing import program, requests, snapshot
 from conformance.tracing.hand import LOCAL, Hand, Remote
-from conformance.tracing.image import Image, Label, image
+from conformance.tracing.image import Image, Label, image, width
 from conformance.tracing.program import POLL, Context, Report
 from conformance.tracing.snapshot import Missed, Stop
 
@@ -215,10 +215,22 @@ class Task:
         for name, word in registers.items():
             told: dict[str, int | str] = {name: word & WORD}
             try:
-                requests.pokeuser(self.pid, snapshot.debug_offset(name), word & WORD)
+                requests.write_debug(self.pid, snapshot.debug_offset(name), word)
             except requests.PtraceError as error:
                 told["error"] = error_name(error.errno or 0) or str(error.errno)
             self.trace.add_poke("", self.who, **told)
+
+    def narrow_poke_debug(self, **registers: int) -> None:
+        """Write debug registers as a 32-bit tracer does, in the order given; told as above.
+
+        :raises OSError: the kernel refused it
+        """
+        for name, word in registers.items():
+            offset = 4 * (snapshot.DEBUG_REGISTERS_32 + snapshot.DEBUG_NAMES.index(name))
+            error = lib.origax_narrow_poke(self.pid, offset, word & 0xFFFF_FFFF)
+            if error:
+                raise OSError(-error, os.strerror(-error))
+            self.trace.add_poke("narrow", self.who, **{name: word})
 
     def run_to(self, label: str) -> None:
         """Run up to a label, unseen: over an int3 that is gone again when the program is there.
@@ -318,6 +330,7 @@ class Trace:
         self.own: Mapping[str, int] = {}
         self._program = door
         self._vdso = (0, 0)
+        self._pads: Mapping[int, str] = {}
         self.leader = 0
         self.spins = False
         self.sites: set[str] = set()
@@ -325,8 +338,6 @@ class Trace:
         self._deadline = time.monotonic() + options.timeout
         self._alive: set[int] = set()
         self._executed: dict[int, Door] = {}
-        self.heir: Door | None = None
-        """That of the program which the next one executes, if it is another's."""
 
     # --- what a case calls ---
 
@@ -436,6 +447,11 @@ class Trace:
         """A place in the code of that program."""
         return self.image.labels[name]
 
+    @property
+    def landing_pad(self) -> int:
+        """Where calls of that program return to if they are made in its vDSO; otherwise 0."""
+        return self._vdso[1] if self._program.by_vdso else 0
+
     def board_address(self, member: str) -> int:
         """Address of a member of struct origax_board in that program."""
         return program.board_address(self.image, member)
@@ -456,14 +472,17 @@ class Trace:
         if new:
             return Context({}, dict(self.pids), None, new.numbers)
         door = self._program
-        return Context(self.own, dict(self.pids), self.image, door.numbers, self._vdso)
+        return Context(
+            self.own, dict(self.pids), self.image, door.numbers, self._vdso, self._pads
+        )
 
     def executed(self, stop: Stop) -> None:
         """Know that a task runs another program, from the stop at which it begins.
 
         The registers of its site mean nothing any more, and its stack is elsewhere.
         """
-        self._executed[stop.pid] = self.heir or self._program
+        path = Path(f"/proc/{stop.pid}/exe").resolve()
+        self._executed[stop.pid] = OF_ABI.get(width(path), self._program)
         self.pids[stop.regs["sp"]] = "$stack"
 
     def add_read(
@@ -499,7 +518,7 @@ class Trace:
 
     def _know(self) -> None:
         """Read what the program at its gate tells of itself."""
-        self.own, self._vdso = program.own(), program.vdso()
+        self.own, self._vdso, self._pads = program.own(), program.vdso(), program.pads()
 
     def _report(self, probe: Probe, task: Task, head: str, ending: str | None = None) -> None:
         self._end()

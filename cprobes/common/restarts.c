@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Calls that sleep, and the sites where a tracer makes a program call another
+ * function meanwhile. All are entered by the image's door, and what userspace
+ * should see is that an interruption leaves no trace: the call goes on, or
+ * fails with EINTR, and no -ERESTART code ever reaches a program that nobody
+ * traces. A call by the vDSO is made again by the int $0x80 before the landing
+ * pad, whatever it entered by.
+ *
+ * Each preparation has arg[0] = the read end of a pipe whose write end the
+ * tracer holds: a byte written there is what the call waits for.
+ */
+#include "probe.h"
+
+#include <linux/futex.h>
+#include <asm/poll.h>
+#include <linux/time.h>
+
+#define HOUR 3600
+
+/*
+ * A function such as a debugger has the program call: it makes a system call
+ * of its own, and traps.
+ */
+SITE("to_called",
+     "nop\n"
+     LABEL("called") "movl $" N(getpid) ", %eax\n"
+     ENTER
+     "int3\n" LABEL_END);
+
+/* The same, ended by a fault: hlt is a #GP in user code. */
+SITE("to_called_badly",
+     "nop\n"
+     LABEL("called_badly") "movl $" N(getpid) ", %eax\n"
+     ENTER
+     "hlt\n" LABEL_END);
+
+/*
+ * A call, and then what only the kernel should make a program do: ask it to
+ * go on with the call that was interrupted last.
+ */
+SITE("call_and_restart",
+     LABEL("first") ENTER LABEL_END
+     "movl $" N(restart_syscall) ", %eax\n"
+     LABEL("second") ENTER LABEL_END);
+
+/*
+ * clone() without any flag or exit signal, whose child is gone at once. The
+ * parent waits for one child, and then for one more: ECHILD, if the call was
+ * made once.
+ */
+SITE("to_clone",
+     "nop\n"
+     LABEL("clone") ENTER LABEL_END
+     "test" W " %" AX ", %" AX "\n"
+     "jz 76f\n"
+     "mov" W " $-1, %" R1 "\n"
+     "xorl %" E2 ", %" E2 "\n"
+     "movl $0x40000000, %" E3 "\n"		/* __WALL */
+     "xor" W " %" R4 ", %" R4 "\n"
+     "movl $" N(wait4) ", %eax\n"
+     ENTER
+     "push" W " $0x202\n"			/* flags of no interest */
+     "popf" W "\n"
+     "movl $" N(wait4) ", %eax\n"
+     ENTER
+     "jmp 77f\n"
+     "76: xorl %" E1 ", %" E1 "\n"
+     "movl $" N(exit) ", %eax\n"
+     ENTER
+     "77:\n");
+
+/*
+ * A long in the structures of a call: it follows the table that the call's
+ * number is of, and not the program's width (x32's calls are 64-bit ones, and
+ * int $0x80 makes 32-bit ones from anywhere).
+ */
+#if DOOR == SYSCALL
+typedef uint64_t call_long;
+#else
+typedef uint32_t call_long;
+#endif
+
+struct call_timespec {
+	call_long sec, nsec;
+};
+
+static struct call_timespec hour = { HOUR, 0 };
+
+/* read(pipe, buffer, 1): ERESTARTSYS (fs/pipe.c pipe_read). */
+SETUP(read_blocks)
+{
+	static uint8_t buffer[16];
+
+	board->in_.ARG1 = board->arg[0];
+	board->in_.ARG2 = address_of(buffer);
+	board->in_.ARG3 = 1;
+	return 0;
+}
+
+/* nanosleep(an hour, NULL): ERESTART_RESTARTBLOCK (kernel/time/hrtimer.c). */
+SETUP(nanosleep_blocks)
+{
+	board->in_.ARG1 = address_of(&hour);
+	board->in_.ARG2 = 0;
+	return 0;
+}
+
+/*
+ * clock_nanosleep(CLOCK_MONOTONIC, arg[1] = flags, ...): a relative one has a
+ * restart block, an absolute one can be made again: ERESTARTNOHAND.
+ */
+SETUP(clock_nanosleep_blocks)
+{
+	static struct call_timespec far = { INT32_MAX, 0 };
+
+	board->in_.ARG1 = CLOCK_MONOTONIC;
+	board->in_.ARG2 = board->arg[1];
+	board->in_.ARG3 = address_of(board->arg[1] & TIMER_ABSTIME ?
+				     &far : &hour);
+	board->in_.ARG4 = 0;
+	return 0;
+}
+
+/* poll(pipe, arg[1] = timeout): ERESTART_RESTARTBLOCK (fs/select.c). */
+SETUP(poll_blocks)
+{
+	static struct pollfd pollfd = { .events = POLLIN };
+
+	pollfd.fd = board->arg[0];
+	board->in_.ARG1 = address_of(&pollfd);
+	board->in_.ARG2 = 1;
+	board->in_.ARG3 = (unsigned long)board->arg[1];
+	return 0;
+}
+
+/* ppoll(pipe, no timeout, arg[1] = signal mask meanwhile): ERESTARTNOHAND. */
+SETUP(ppoll_blocks)
+{
+	static struct pollfd pollfd = { .events = POLLIN };
+
+	pollfd.fd = board->arg[0];
+	board->in_.ARG1 = address_of(&pollfd);
+	board->in_.ARG2 = 1;
+	board->in_.ARG3 = 0;
+	board->in_.ARG4 = address_of(&board->arg[1]);
+	board->in_.ARG5 = 8;
+	return 0;
+}
+
+/* pselect6(pipe, no timeout, arg[1] = signal mask): ERESTARTNOHAND. */
+SETUP(pselect_blocks)
+{
+	static uint8_t set[128] __attribute__((aligned(8)));
+	static call_long mask[2];
+
+	set[board->arg[0] / 8] = 1 << board->arg[0] % 8;
+	mask[0] = address_of(&board->arg[1]);
+	mask[1] = 8;				/* its size, by this ABI */
+	board->in_.ARG1 = board->arg[0] + 1;
+	board->in_.ARG2 = address_of(set);
+	board->in_.ARG3 = 0;
+	board->in_.ARG4 = 0;
+	board->in_.ARG5 = 0;
+	board->in_.ARG6 = address_of(mask);
+	return 0;
+}
+
+/* rt_sigsuspend(arg[1] = signal mask): ERESTARTNOHAND (kernel/signal.c). */
+SETUP(sigsuspend_blocks)
+{
+	board->in_.ARG1 = address_of(&board->arg[1]);
+	board->in_.ARG2 = 8;
+	return 0;
+}
+
+/*
+ * Has a helper wait for the byte, and then make a futex call on result[15];
+ * it stays afterwards, so that its end is no signal for the program.
+ */
+static int helper(struct origax_board *board, int op, int owns)
+{
+	uint32_t *word = (uint32_t *)&board->result[15];
+	uint8_t byte;
+	long pid = fork_tethered();
+
+	if (pid < 0)
+		return -pid;
+	if (pid == 0) {
+		if (owns)
+			__atomic_store_n(word, sys(NR(gettid), 0, 0, 0, 0),
+					 __ATOMIC_RELEASE);
+		while (sys(NR(read), board->arg[0], (long)&byte, 1, 0) != 1)
+			;
+		sys(NR(futex), (long)word, op, 1, 0);
+		for (;;)
+			sys(NR(pause), 0, 0, 0, 0);
+	}
+	while (owns && !__atomic_load_n(word, __ATOMIC_ACQUIRE))
+		sys(NR(sched_yield), 0, 0, 0, 0);
+	board->in_.ARG1 = address_of(word);
+	return 0;
+}
+
+/* futex(FUTEX_LOCK_PI) of a lock that another holds: ERESTARTNOINTR. */
+SETUP(lock_pi_blocks)
+{
+	board->in_.ARG2 = FUTEX_LOCK_PI;
+	board->in_.ARG4 = 0;
+	return helper(board, FUTEX_UNLOCK_PI, 1);
+}
+
+/*
+ * futex(FUTEX_WAIT): ERESTART_RESTARTBLOCK with a timeout (arg[1]), otherwise
+ * ERESTARTSYS (kernel/futex/waitwake.c futex_wait).
+ */
+SETUP(futex_wait_blocks)
+{
+	board->in_.ARG2 = FUTEX_WAIT;
+	board->in_.ARG3 = 0;
+	board->in_.ARG4 = board->arg[1] ? address_of(&hour) : 0;
+	return helper(board, FUTEX_WAKE, 0);
+}
