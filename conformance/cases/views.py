@@ -696,7 +696,7 @@ def narrow_selectors(trace: Trace) -> None:
         task.put_back(own)
         for name in ("fs", "gs"):
             task.poke(**{f"{name}_base": 0x1234_5000})
-            task.narrow_poke(**{name: 0x2B})
+            task.narrow_poke(**{name: CODE_64})
             task.again()
     trace.control(SPIN, end_spin)
 
