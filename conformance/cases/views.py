@@ -613,7 +613,10 @@ def try_values(
             refused.append(f"{value & WORD:#x}/{error}")
         else:
             kept.append(f"{value & WORD:#x}" + (f"/{now:#x}" if now != value & WORD else ""))
-    trace.add_poke(request, register=name, kept=",".join(kept), refused=",".join(refused))
+    told = {"kept": kept, "refused": refused}
+    trace.add_poke(
+        request, register=name, **{what: ",".join(words) or "none" for what, words in told.items()}
+    )
 
 
 SELECTORS = (0, 1, 2, 3, 0x10, 0x18, 0x20, 0x23, 0x2B, 0x33, 0x7B, 0xFFFC, 0xFFFF, 0x1_002B)
@@ -693,7 +696,7 @@ def narrow_selectors(trace: Trace) -> None:
         task.put_back(own)
         for name in ("fs", "gs"):
             task.poke(**{f"{name}_base": 0x1234_5000})
-            task.narrow_poke(**{name: 0x2B})
+            task.narrow_poke(**{name: CODE_64})
             task.again()
     trace.control(SPIN, end_spin)
 
