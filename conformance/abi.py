@@ -41,6 +41,7 @@ class Nr(IntEnum):
     rt_sigaction = 13
     rt_sigprocmask = 14
     rt_sigreturn = 15
+    madvise = 28
     pause = 34
     nanosleep = 35
     getpid = 39
@@ -84,12 +85,14 @@ class Nr32(IntEnum):
     read = 3
     write = 4
     execve = 11
+    time = 13
     getpid = 20
     getuid = 24
     pause = 29
     kill = 37
     brk = 45
     getppid = 64
+    gettimeofday = 78
     wait4 = 114
     sigreturn = 119
     clone = 120
@@ -102,6 +105,7 @@ class Nr32(IntEnum):
     rt_sigsuspend = 179
     sigaltstack = 186
     vfork = 190
+    madvise = 219
     gettid = 224
     tkill = 238
     futex = 240
@@ -111,6 +115,7 @@ class Nr32(IntEnum):
     waitid = 284
     pselect6 = 308
     ppoll = 309
+    getcpu = 318
     execveat = 358
     membarrier = 375
     arch_prctl = 384

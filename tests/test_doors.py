@@ -84,6 +84,17 @@ def test_tables() -> None:
     assert {door.numbers for door in OF_ABI.values()} == {abi.Nr, abi.Nr32, abi.NrX32}
 
 
+# Places in the vDSO are counted from the landing pad: what precedes it differs between kernels.
+@pytest.mark.parametrize("nops", [0, 3])
+def test_landing_pad(nops: int) -> None:
+    entry = 0xF7F0_0000
+    pad = entry + nops + 9
+    context = Context({}, {}, None, vdso=(entry, pad))
+    places = [context.place(at) for at in (entry, pad - 6, pad - 2, pad, pad + 3)]
+    assert places == ["vdso", "landing_pad-6", "landing_pad-2", "landing_pad", "landing_pad+3"]
+    assert Context({}, {}, None).place(pad) is None
+
+
 # Places in the vDSO have names: its landing pad, and behind each way back from a handler.
 def test_places() -> None:
     context = Context({}, {}, None, vdso=(0x1000, 0x1010), pads={0x1120: "sigreturn_pad"})

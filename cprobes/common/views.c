@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Sites and preparations of the family views. */
+#include "probe.h"
+
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <linux/fcntl.h>
+#include <linux/prctl.h>
+#include <linux/resource.h>
+
+/*
+ * INT3: a trap, so ip is behind it, and RF is not set (asm_exc_int3). It is no
+ * system call: orig_ax is -1.
+ */
+SITE("views_int3", "int3");
+
+/*
+ * SECCOMP_RET_TRACE with data arg[0] for the call of number arg[1]; all others
+ * are allowed. No privilege is needed, since the program gives up all new ones.
+ */
+SETUP(views_filter)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, board->arg[1], 0, 1),
+		BPF_STMT(BPF_RET | BPF_K,
+			 SECCOMP_RET_TRACE | board->arg[0]),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog prog = { sizeof(code) / sizeof(*code), code };
+	long error = sys(NR(prctl), PR_SET_NO_NEW_PRIVS, 1, 0, 0);
+
+	if (!error)
+		error = sys(NR(seccomp), SECCOMP_SET_MODE_FILTER, 0,
+			    (long)&prog, 0);
+	return -error;
+}
+
+/*
+ * The program's core file is to be written, into the directory that is open as
+ * arg[0], and is to hold registers and no memory.
+ */
+SETUP(core)
+{
+	struct rlimit64 limit;
+	long error, fd;
+
+	error = sys(NR(fchdir), board->arg[0], 0, 0, 0);
+	if (error)
+		return -error;
+	sys(NR(prlimit64), 0, RLIMIT_CORE, 0, (long)&limit);
+	limit.rlim_cur = limit.rlim_max;
+	error = sys(NR(prlimit64), 0, RLIMIT_CORE, (long)&limit, 0);
+	if (error)
+		return -error;
+	fd = sys(NR(open), (long)"/proc/self/coredump_filter", O_WRONLY, 0, 0);
+	if (fd < 0)
+		return -fd;
+	sys(NR(write), fd, (long)"0", 1, 0);
+	sys(NR(close), fd, 0, 0, 0);
+	return 0;
+}
+
+/*
+ * A system call that returns twice. In a child, ax is 0 and the child ends. In
+ * the parent, whose pid of the child is nobody's business, the child is waited
+ * for and the result becomes 0; an error stays. A child of vfork() must leave
+ * alone the stack on which its parent's call of the vDSO will return, so it
+ * ends without one.
+ */
+#if DOOR == VDSO
+#define ENTER_AT_ONCE "int $0x80\n"
+#else
+#define ENTER_AT_ONCE ENTER
+#endif
+
+SITE("views_fork",
+     ENTER
+     "cmp" W " $0, %" AX "\n"
+     "jl 77f\n"
+     "je 76f\n"
+     "push" W " %" R1 "\npush" W " %" R3 "\npush" W " %" R4 "\n"
+     "mov" W " $-1, %" R1 "\n"
+     "movl $0, %" E2 "\n"
+     "movl $0x40000000, %" E3 "\n"	/* __WALL */
+     "mov" W " $0, %" R4 "\n"
+     "movl $" N(wait4) ", %eax\n"
+     "cmpl %eax, %eax\n"	/* flags that owe nothing to the pid */
+     ENTER
+     "movl $0, %eax\n"
+     "pop" W " %" R4 "\npop" W " %" R3 "\npop" W " %" R1 "\n"
+     "jmp 77f\n"
+     "76: movl $" N(exit) ", %eax\n"
+     "movl $0, %" E1 "\n"
+     ENTER_AT_ONCE
+     "ud2\n"
+     "77:\n");
