@@ -473,9 +473,10 @@ static void own_segments(struct origax_regs *in)
 	uint32_t cs, ss, ds, es, fs, gs;
 
 #ifndef __x86_64__
-	__asm__ volatile("movl %%ds, %0\n"
+	/* That of code can be read through, and is none that others load. */
+	__asm__ volatile("movl %%cs, %0\n"
 			 "movl %0, %%fs\n"
-			 "movl %0, %%gs" : "=r"(ds));
+			 "movl %0, %%gs" : "=r"(cs));
 #endif
 	__asm__("movl %%cs, %0" : "=r"(cs));
 	__asm__("movl %%ss, %0" : "=r"(ss));
