@@ -84,12 +84,14 @@ class Nr32(IntEnum):
     read = 3
     write = 4
     execve = 11
+    time = 13
     getpid = 20
     getuid = 24
     pause = 29
     kill = 37
     brk = 45
     getppid = 64
+    gettimeofday = 78
     wait4 = 114
     sigreturn = 119
     clone = 120
@@ -111,6 +113,7 @@ class Nr32(IntEnum):
     waitid = 284
     pselect6 = 308
     ppoll = 309
+    getcpu = 318
     execveat = 358
     membarrier = 375
     arch_prctl = 384

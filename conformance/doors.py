@@ -35,6 +35,11 @@ class Door:
     needs: tuple[str, ...]
 
     @property
+    def by_vdso(self) -> bool:
+        """Whether a call is one of __kernel_vsyscall, which is made again by int $0x80."""
+        return self.image == "vdso_32"
+
+    @property
     def bits(self) -> int:
         """Width of the program's registers."""
         return 32 if self.abi == "ia32" else 64

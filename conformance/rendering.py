@@ -27,6 +27,8 @@ PATTERNS: Final = (program.PATTERN >> 16, (program.PATTERN & 0xFFFF_FFFF) >> 16)
 """What is above bit 15 of the words that a program has in registers of its own, by width."""
 OF_A_PID: Final = (*NEWBORN, "event VFORK_DONE", "event EXEC")
 """Events whose message is a pid."""
+ABOVE: Final = 1 << 32
+"""What an address may have above those that 32-bit code has."""
 SEGMENTS: Final = ("fs_base", "gs_base", "ds", "es", "fs", "gs")
 
 _CODES: Final = {
@@ -70,11 +72,22 @@ class _Names:
 
     def __init__(self, context: Context, bits: int = 64) -> None:
         self.context = context
-        self.own = context.own
+        self.own = {name: word & (1 << bits) - 1 for name, word in context.own.items()}
         self.pids = context.pids
         self.bits = bits
 
     def address(self, word: int) -> str:
+        """Name an address; of one whose upper half was cut off, say so: ``low:spin``."""
+        known = self._address(word)
+        image = self.context.image
+        upper = image.board >> 32 << 32 if image else 0
+        if known or not upper or word >> 32:
+            return known or abi.number(word, self.bits)
+        low = self._address(upper | word)
+        return f"low:{low}" if low else abi.number(word, self.bits)
+
+    def _address(self, word: int) -> str:
+        """Name an address; empty if it has no name."""
         known = self.context.place(word)
         if known:
             return known
@@ -86,7 +99,9 @@ class _Names:
                 return "$altstack"
             if word in program.board_range(image):
                 return "$board"
-        return abi.number(word, self.bits)
+            if word - ABOVE in program.board_range(image):
+                return "$board+4G"
+        return ""
 
     def plain(self, word: int) -> str:
         return self.pids.get(word) or self.address(word)
@@ -125,9 +140,10 @@ class _Names:
         if name == "r11" and word == regs.get("flags"):
             return "flags"
         image = self.context.image
-        if name == "sp" and image and word in image.stacks[0]:
+        if name == "sp" and image:
             offset = word - self.own["sp"]
-            return f"own{offset:+}" if -128 <= offset <= 128 else "$stack"
+            if -128 <= offset <= 128:
+                return f"own{offset:+}"
         return self.plain(word)
 
 

@@ -59,12 +59,12 @@ struct origax_board {
 	uint32_t skip;			/* handlers return to the site's end */
 	uint32_t quit_after;		/* exit at this many frames; 0: never */
 	uint32_t asked;			/* rounds that a helper thread is to do */
+	int32_t tracer;			/* who may trace it, if not its parent */
 	/* Pinned by the program. */
 	uint32_t begun;			/* runs its own code */
 	uint32_t landed;		/* came out of the site's end */
 	uint32_t failed;		/* the setup could not; errno */
 	uint32_t frames;		/* signals handled, kept up to 16 */
-	uint32_t unused;
 	uint64_t vdso;			/* AT_SYSINFO: __kernel_vsyscall, or 0 */
 	uint64_t landing_pad;		/* behind its int $0x80, or 0 */
 	uint64_t sigreturn_pad;		/* the same of __kernel_sigreturn */
@@ -110,6 +110,35 @@ struct origax_stop {
 	uint32_t narrow[18];		/* PTRACE_GETREGS by a 32-bit request */
 	uint32_t narrow_user[72];	/* PTRACE_PEEKUSER likewise */
 };
+
+/* What the 32-bit tracer is asked for, and answers: see cprobes/tracer32.c. */
+enum origax_what {
+	ORIGAX_PLAIN = 1,		/* a request whose data is a number */
+	ORIGAX_BYTES,			/* ... is the address of the bytes */
+	ORIGAX_IOVEC,			/* ... is that of an iovec of them */
+	ORIGAX_TAKE,			/* resume, wait, and read every view */
+	ORIGAX_AGAIN,			/* read every view */
+};
+
+struct origax_order {
+	uint32_t serial;		/* the answer has the same */
+	uint32_t what;			/* enum origax_what */
+	int32_t pid;
+	uint32_t request, addr, data;	/* as ptrace() takes them */
+	int32_t status;			/* AGAIN: that of the stop */
+	uint32_t size;			/* of the bytes that count */
+	uint8_t bytes[576];
+};
+
+struct origax_answer {
+	uint32_t serial;
+	int32_t result;			/* 0 or more, or -errno */
+	uint32_t size;			/* of the bytes, as the kernel says */
+	uint32_t unused;
+	uint8_t bytes[576];		/* those of the order, after it */
+	struct origax_stop stop;	/* TAKE, AGAIN */
+};
+
 /* What makes the kernel stop a spinning program: see cprobes/frames.c. */
 enum origax_cause {
 	ORIGAX_SIGNAL,			/* a signal that comes by itself */
@@ -150,6 +179,7 @@ int origax_frame(struct origax_loop *loop, const struct origax_stop *last,
 int origax_urgent(void);
 int origax_patient(void);
 int origax_clock(int tid, uint64_t period);
+int origax_sampler(int tid, uint64_t period, uint64_t registers);
 int origax_tgkill(int tgid, int tid, int signo);
 int origax_die_with_parent(int parent);
 int origax_subreaper(void);

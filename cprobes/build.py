@@ -42,13 +42,14 @@ class Image:
 
 
 IMAGES = {
-    # Its addresses have bits above bit 31, so that one who loses them is seen.
+    # Its addresses have bits above bit 31, so that one who loses them is seen; what is left of
+    # them then is no small number, and has not the x32 bit.
     "x86_64": Image(
-        "x86_64", "SYSCALL", ("common", "x86_64"), ("-fpie", "-Wl,-Ttext-segment=0xba500000000")
+        "x86_64", "SYSCALL", ("common", "x86_64"), ("-fpie", "-Wl,-Ttext-segment=0xba520000000")
     ),
     # And these have none, for calls whose pointers have 32 bits.
     "int80_64": Image("x86_64", "INT80", ("common", "int80_64")),
-    "int80_32": Image("ia32", "INT80", ("common", "ia32")),
+    "int80_32": Image("ia32", "INT80", ("common", "ia32", "int80_32")),
     "vdso_32": Image("ia32", "VDSO", ("common", "ia32")),
     "x32": Image("x32", "SYSCALL", ("common",)),
 }
@@ -97,6 +98,7 @@ class BuildProbes(build_ext):
         for source in sorted((HERE / "freestanding").glob("*.c")):
             for width in WIDTHS:
                 self._compile(f"{source.stem}_{width}", width, ["-fno-pic"], [source])
+        self._compile("tracer_ia32", "ia32", ["-fno-pic", f"-I{HERE}"], [HERE / "tracer32.c"])
         for name, image in IMAGES.items():
             sources = [path for f in image.folders for path in sorted((HERE / f).glob("*.c"))]
             flags = [f"-DDOOR={image.door}", f"-I{HERE}", *image.more]

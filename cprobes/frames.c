@@ -275,3 +275,23 @@ int origax_clock(int tid, uint64_t period)
 	}
 	return fd;
 }
+
+/*
+ * Have the kernel sample registers of a task whenever it has run for a period
+ * and is in user code. Returns a file descriptor, whose mapping has the
+ * samples, or -errno.
+ */
+int origax_sampler(int tid, uint64_t period, uint64_t registers)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_SOFTWARE, .size = PERF_ATTR_SIZE_VER3,
+		.config = PERF_COUNT_SW_CPU_CLOCK, .sample_period = period,
+		.sample_type = PERF_SAMPLE_REGS_USER,
+		.sample_regs_user = registers,
+		.exclude_kernel = 1, .exclude_hv = 1,
+	};
+	int fd = syscall(SYS_perf_event_open, &attr, tid, -1, -1,
+			 PERF_FLAG_FD_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}

@@ -14,6 +14,7 @@ _Static_assert(sizeof(struct origax_regs) == 27 * 8 &&
 	       sizeof(struct origax_frame) == 32 + 27 * 8 + 7 * 8 &&
 	       offsetof(struct origax_board, handler_flags) == 408 &&
 	       offsetof(struct origax_board, edit_to) == 552 &&
+	       offsetof(struct origax_board, tracer) == 596 &&
 	       offsetof(struct origax_board, vdso) == 616 &&
 	       offsetof(struct origax_board, out) == 648 &&
 	       offsetof(struct origax_board, text) ==
@@ -504,6 +505,10 @@ static void program(struct origax_board *board)
 	sys(NR(prctl), SET_PDEATHSIG, SIGKILL, 0, 0);
 	if (sys(NR(getppid), 0, 0, 0, 0) != board->parent)
 		quit(0);
+	/* Yama allows nobody else but ancestors to; without it, EINVAL. */
+	if (board->tracer)
+		sys(NR(prctl), 0x59616d61 /* PR_SET_PTRACER */, board->tracer,
+		    0, 0);
 	sys(NR(setpgid), 0, 0, 0, 0);
 	current = __start_origax_label_set + board->site;
 	target = current->start;

@@ -122,12 +122,15 @@ static void read_narrow(int pid, struct origax_stop *stop)
 	error = narrow_request(REQUEST_GETREGS, pid, 0, low);
 	stop->err_narrow = error_of(error);
 	memcpy(stop->narrow, low, NARROW_REGS * 4);
-	for (i = 0; i < NARROW_REGS; i++) {
+	/* The words between the registers and the debug registers stay 0. */
+	for (i = 0; i < NARROW_WORDS; i++) {
+		if (i == NARROW_REGS)
+			i = NARROW_WORDS - 8;
 		error = narrow_request(REQUEST_PEEKUSER, pid, i * 4, low + i);
 		if (error < 0 && !stop->err_narrow_user)
 			stop->err_narrow_user = -error;
 	}
-	memcpy(stop->narrow_user, low, NARROW_REGS * 4);
+	memcpy(stop->narrow_user, low, NARROW_WORDS * 4);
 	stop->narrowed = 1;
 }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conformance.abi import REGISTERS
+from conformance.abi import REGISTERS, REGISTERS_32
 from conformance.errors import HarnessError
 from conformance.tracing import core
 
@@ -16,7 +16,7 @@ PID = 4711
 
 
 def prstatus(pid: int = PID, first: int = 100) -> bytes:
-    note = bytearray(core.PRSTATUS_SIZE)
+    note = bytearray(336)
     struct.pack_into("<h", note, 12, 11)
     struct.pack_into("<i", note, 32, pid)
     struct.pack_into("<27Q", note, 112, *range(first, first + 27))
@@ -25,7 +25,7 @@ def prstatus(pid: int = PID, first: int = 100) -> bytes:
 
 def elf(*segments: tuple[int, bytes]) -> bytes:
     """A core file of those program headers, by type and content."""
-    head = struct.pack("<4s12xHHIQQQIHHHHHH", b"\x7fELF", 4, 62, 1, 0, 64, 0, 0, 64, 56,
+    head = struct.pack("<5s11xHHIQQQIHHHHHH", b"\x7fELF\x02", 4, 62, 1, 0, 64, 0, 0, 64, 56,
                        len(segments), 0, 0, 0)  # fmt: skip
     at = 64 + 56 * len(segments)
     table, body = b"", b""
@@ -43,6 +43,21 @@ def test_notes() -> None:
     assert (first.signo, first.pid, first.size) == (11, PID, 336)
     assert first.regs == dict(zip(REGISTERS, range(100, 127), strict=True))
     assert (second.pid, second.regs["r15"]) == (PID + 1, 500)
+
+
+# A 32-bit program's file and note have the layout of 32-bit code.
+def test_notes_32() -> None:
+    note = bytearray(144)
+    struct.pack_into("<h", note, 12, 5)
+    struct.pack_into("<i", note, 24, PID)
+    struct.pack_into("<17I", note, 72, *range(100, 117))
+    segment = struct.pack("<III8s", 5, len(note), core.NT_PRSTATUS, b"CORE") + note
+    head = struct.pack("<5s11xHHIIIIIHHHHHH", b"\x7fELF\x01", 4, 3, 1, 0, 52, 0, 0, 52, 32, 1,
+                       0, 0, 0)  # fmt: skip
+    table = struct.pack("<8I", core.PT_NOTE, 84, 0, 0, len(segment), 0, 0, 0)
+    (found,) = core.notes(head + table + segment)
+    assert (found.bits, found.signo, found.pid, found.size) == (32, 5, PID, 144)
+    assert found.regs == dict(zip(REGISTERS_32, range(100, 117), strict=True))
 
 
 # No length in the file is trusted.

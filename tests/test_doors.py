@@ -11,6 +11,7 @@ import pytest
 from conformance import abi, cases, facts
 from conformance.cases import all_cases, case
 from conformance.doors import ABIS, CALLS, DOORS, OF_ABI
+from conformance.tracing.program import Context
 from conformance.tracing.tracee import Trace
 
 SUFFIXES = {*CALLS, *ABIS}
@@ -79,3 +80,14 @@ def test_tables() -> None:
     assert set(abi.Nr32.__members__) ^ set(abi.Nr.__members__) <= {"sigreturn", "brk"}
     assert set(abi.NrX32.__members__) == set(abi.Nr.__members__)
     assert {door.numbers for door in OF_ABI.values()} == {abi.Nr, abi.Nr32, abi.NrX32}
+
+
+# Places in the vDSO are counted from the landing pad: what precedes it differs between kernels.
+@pytest.mark.parametrize("nops", [0, 3])
+def test_landing_pad(nops: int) -> None:
+    entry = 0xF7F0_0000
+    pad = entry + nops + 9
+    context = Context({}, {}, None, vdso=(entry, pad))
+    places = [context.place(at) for at in (entry, pad - 6, pad - 2, pad, pad + 3)]
+    assert places == ["vdso", "landing_pad-6", "landing_pad-2", "landing_pad", "landing_pad+3"]
+    assert Context({}, {}, None).place(pad) is None

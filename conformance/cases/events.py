@@ -9,8 +9,9 @@ import signal
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from conformance.abi import Nr, error_name
+from conformance.abi import error_name
 from conformance.cases import Probe, case
+from conformance.doors import CALLS
 from conformance.strays import WALL
 from conformance.tracing import requests
 from conformance.tracing.image import executable
@@ -27,12 +28,23 @@ CLONE_PTRACE, CLONE_VFORK, CLONE_THREAD, CLONE_SYSVSEM = 0x2000, 0x4000, 0x10000
 CLONE_UNTRACED = 0x800000
 THREAD = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM
 
-TRUE = str(executable("true"))
+CODES = ("int80_32", "x32")
+"""One further door for each width, where the door itself adds nothing."""
 
 
-def clone(flags: int) -> Probe:
+def true(abi: str) -> str:
+    """Path of the program that the others execute."""
+    return str(executable("true", abi))
+
+
+def clone(trace: Trace, flags: int) -> Probe:
     """A program that makes a task by clone() with those flags, on a stack of its own."""
-    return Probe(site="fork", setup="stack", regs={"ax": Nr.clone, "di": flags})
+    return Probe(site="fork", setup="stack", regs=trace.door.call("clone", flags))
+
+
+def fork_by(trace: Trace, call: str) -> Probe:
+    """A program that makes a process by fork() or vfork()."""
+    return Probe(site="fork", regs=trace.door.call(call))
 
 
 def bear(trace: Trace, task: Task) -> Task:
@@ -48,10 +60,10 @@ def live(child: Task) -> None:
         stop = child.syscall(stop.signo)
 
 
-@case("events.fork", door="syscall64", covers=[58, 59])
+@case("events.fork", door="syscall64", also=CALLS, covers=[58, 59])
 def fork(trace: Trace) -> None:
     """Follow fork() to its event; then the child from its first stop to its end; then go on."""
-    probe = Probe(site="fork", regs={"ax": Nr.fork})
+    probe = fork_by(trace, "fork")
     with trace.launch(probe, BIRTHS) as task:
         live(bear(trace, task))
         task.syscall()
@@ -59,14 +71,14 @@ def fork(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("events.vfork", door="syscall64", covers=[58, 59, 60])
+@case("events.vfork", door="syscall64", also=CALLS, covers=[58, 59, 60])
 def vfork(trace: Trace) -> None:
     """Follow vfork(): resume the parent, which waits; then let the child exit, or execute."""
     for end in ("exit", "exec"):
         trace.heading(child=end)
         probe = Probe(
-            site="fork" if end == "exit" else "fork_exec", setup="heir", regs={"ax": Nr.vfork},
-            text=TRUE,
+            site="fork" if end == "exit" else "fork_exec", setup="heir",
+            regs=trace.door.call("vfork"), text=true(trace.door.abi),
         )  # fmt: skip
         with trace.launch(probe, VFORKS | requests.O_TRACEEXEC) as task:
             child = bear(trace, task)
@@ -86,7 +98,7 @@ def vfork(trace: Trace) -> None:
         trace.control(probe)
 
 
-@case("events.clone", door="syscall64", covers=[58, 59])
+@case("events.clone", door="syscall64", also=CALLS, covers=[58, 59])
 def clone_(trace: Trace) -> None:
     """Follow clone() with flags and exit signals of each kind: a fork, a vfork or a clone."""
     kinds = {
@@ -95,7 +107,7 @@ def clone_(trace: Trace) -> None:
     }  # fmt: skip
     for name, flags in kinds.items():
         trace.heading(flags=name)
-        probe = clone(flags)
+        probe = clone(trace, flags)
         with trace.launch(probe, BIRTHS) as task:
             live(bear(trace, task))
             task.syscall()
@@ -104,13 +116,13 @@ def clone_(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("events.clone3", door="syscall64", covers=[58, 59])
+@case("events.clone3", door="syscall64", also=CALLS, covers=[58, 59])
 def clone3(trace: Trace) -> None:
     """Follow clone3() with the exit signal SIGCHLD, and with none."""
     for exit_signal in (signal.SIGCHLD, 0):
         trace.heading(exit_signal=int(exit_signal))
         probe = Probe(
-            site="fork", setup="clone3", regs={"ax": Nr.clone3}, args=[0, exit_signal]
+            site="fork", setup="clone3", regs=trace.door.call("clone3"), args=[0, exit_signal]
         )  # fmt: skip
         with trace.launch(probe, BIRTHS) as task:
             live(bear(trace, task))
@@ -119,10 +131,10 @@ def clone3(trace: Trace) -> None:
         trace.control(probe)
 
 
-@case("events.thread", door="syscall64", covers=[58, 59, 62])
+@case("events.thread", door="syscall64", also=CALLS, covers=[58, 59, 62])
 def thread(trace: Trace) -> None:
     """Follow clone() of a thread: its first stop, its own exit with PTRACE_EVENT_EXIT, and on."""
-    probe = clone(THREAD)
+    probe = clone(trace, THREAD)
     with trace.launch(probe, BIRTHS | requests.O_TRACEEXIT) as task:
         live(bear(trace, task))
         task.syscall()
@@ -130,10 +142,10 @@ def thread(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("events.failed", door="syscall64", covers=[58])
+@case("events.failed", door="syscall64", also=CALLS, covers=[58])
 def failed(trace: Trace) -> None:
     """Follow clone() with flags that contradict each other: an exit stop, and no event."""
-    probe = Probe(site="syscall", regs={"ax": Nr.clone, "di": CLONE_THREAD})
+    probe = Probe(site="syscall", regs=trace.door.call("clone", CLONE_THREAD))
     with trace.launch(probe, BIRTHS) as task:
         task.syscall()
         task.syscall()
@@ -141,10 +153,10 @@ def failed(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("events.clone_ptrace", door="syscall64", covers=[61])
+@case("events.clone_ptrace", door="syscall64", also=CALLS, covers=[61])
 def clone_ptrace(trace: Trace) -> None:
     """Let the program ask: CLONE_PTRACE with no option set, and CLONE_UNTRACED with all of them."""
-    probe = clone(CLONE_PTRACE | signal.SIGCHLD)
+    probe = clone(trace, CLONE_PTRACE | signal.SIGCHLD)
     trace.heading(flags="PTRACE", options="none")
     with trace.launch(probe) as task:
         task.syscall()
@@ -154,23 +166,25 @@ def clone_ptrace(trace: Trace) -> None:
         live(child)
         task.finish()
     trace.heading(flags="UNTRACED", options="all")
-    with trace.launch(clone(CLONE_UNTRACED | signal.SIGCHLD), BIRTHS) as task:
+    with trace.launch(clone(trace, CLONE_UNTRACED | signal.SIGCHLD), BIRTHS) as task:
         task.syscall()
         task.born(task.look(requests.SYSCALL)).until_dead()
         task.finish()
     trace.control(probe)
 
 
-def executing(path: str = TRUE, call: Nr = Nr.execve) -> Probe:
-    """A program that executes another."""
-    return Probe(site="syscall", setup=call.name.replace("execve", "exec", call is Nr.execve),
-                 regs={"ax": call}, text=path)  # fmt: skip
+def executing(trace: Trace, path: str = "", call: str = "execve") -> Probe:
+    """A program that executes another: `true` of its own width, or what is at a path."""
+    return Probe(
+        site="syscall", setup={"execve": "exec", "execveat": "execveat"}[call],
+        regs=trace.door.call(call), text=path or true(trace.door.abi),
+    )  # fmt: skip
 
 
-@case("events.exec", door="syscall64", covers=[24, 54])
+@case("events.exec", door="syscall64", also=CALLS, covers=[24, 54])
 def exec_(trace: Trace) -> None:
     """Follow execve() to its event and its exit stop, then the new program to its end."""
-    probe = executing()
+    probe = executing(trace)
     with trace.launch(probe, EXECS) as task:
         task.syscall()
         task.syscall()
@@ -180,10 +194,10 @@ def exec_(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("events.execveat", door="syscall64", covers=[24, 54])
+@case("events.execveat", door="syscall64", also=CALLS, covers=[24, 54])
 def execveat(trace: Trace) -> None:
     """Follow execveat() likewise: from its event on it is an execve()."""
-    probe = executing(call=Nr.execveat)
+    probe = executing(trace, call="execveat")
     with trace.launch(probe, EXECS) as task:
         task.syscall()
         task.syscall()
@@ -193,10 +207,97 @@ def execveat(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("events.exec_silent", door="syscall64", covers=[54])
+def across(trace: Trace, heir: str) -> None:
+    """Execute a program of another width: by execve(), by execveat(), and from a thread."""
+    for call in ("execve", "execveat"):
+        trace.heading(call=call)
+        probe = executing(trace, true(heir), call)
+        with trace.launch(probe, EXECS) as task:
+            task.syscall()
+            task.syscall()
+            task.syscall()
+            task.syscall()
+            task.finish()
+        trace.control(probe)
+    trace.heading(call="execve", by="thread")
+    probe = Probe(
+        site="clone_exec", setup="heir", regs=trace.door.call("clone", THREAD), text=true(heir)
+    )  # fmt: skip
+    with trace.launch(probe, BIRTHS | requests.O_TRACEEXEC) as task:
+        thread = bear(trace, task)
+        thread.take()
+        task.resume()
+        task.until("S")
+        thread.syscall()
+        thread.resume(requests.SYSCALL)
+        task.take()
+        task.syscall()
+        task.finish()
+        trace.bury(thread.pid)
+    trace.control(probe)
+
+
+@case(
+    "events.exec_to_ia32", door="syscall64", also=("int80_64", "x32"), covers=[24, 54, 55, 57],
+    needs=["ia32"],
+)  # fmt: skip
+def exec_to_ia32(trace: Trace) -> None:
+    """Follow execve() of a 32-bit program by a 64-bit one, execveat() likewise, and execve() by a
+    thread: the width changes at PTRACE_EVENT_EXEC.
+    """
+    across(trace, "ia32")
+
+
+@case(
+    "events.exec_to_x86_64", door="int80_32", also=("sysenter", "syscall32", "x32"),
+    covers=[24, 54, 55, 57], needs=["x86_64"],
+)  # fmt: skip
+def exec_to_x86_64(trace: Trace) -> None:
+    """Follow execve() of a 64-bit program by a 32-bit one, execveat() likewise, and execve() by a
+    thread.
+    """
+    across(trace, "x86_64")
+
+
+@case(
+    "events.exec_to_x32", door="syscall64", also=("int80_64", "int80_32", "sysenter", "syscall32"),
+    covers=[24, 54, 55, 57], needs=["x32"],
+)  # fmt: skip
+def exec_to_x32(trace: Trace) -> None:
+    """Follow execve() of an x32 program, execveat() likewise, and execve() by a thread."""
+    across(trace, "x32")
+
+
+def chain(trace: Trace, *heirs: str) -> None:
+    """Let each program execute the next, of those widths in turn; the last one exits."""
+    paths = [str(executable("relay", heir)) for heir in heirs[:-1]] + [true(heirs[-1])]
+    probe = executing(trace, "\0".join(paths))
+    trace.heading(widths=",".join(heirs))
+    with trace.launch(probe, EXECS) as task:
+        task.syscall()
+        for _ in heirs:
+            task.cont()
+            task.syscall()
+        task.finish()
+    trace.control(probe)
+
+
+@case("events.exec_chain", door="syscall64", also=("int80_64",), covers=[54, 55], needs=["ia32"])
+def exec_chain(trace: Trace) -> None:
+    """Execute a 32-bit program, which executes a 64-bit one, and so on; see each event and exit."""
+    chain(trace, "ia32", "x86_64", "ia32", "ia32", "x86_64", "x86_64")
+
+
+@case("events.exec_chain_x32", door="syscall64", covers=[54, 55], needs=["ia32", "x32"])
+def exec_chain_x32(trace: Trace) -> None:
+    """The same with x32 programs: each width executes each of the others."""
+    chain(trace, "x32", "ia32", "x32", "x86_64", "x32")
+
+
+@case("events.exec_silent", door="syscall64", also=CALLS, covers=[54])
 def exec_silent(trace: Trace) -> None:
     """Follow execve() without PTRACE_O_TRACEEXEC, seized: no event, and no SIGTRAP either."""
-    probe = executing()
+    probe = executing(trace)
     with trace.launch(probe) as task:
         task.syscall()
         stop = task.look(requests.SYSCALL)
@@ -206,13 +307,13 @@ def exec_silent(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("events.exec_failed", door="syscall64", covers=[56])
+@case("events.exec_failed", door="syscall64", also=CALLS, covers=[56])
 def exec_failed(trace: Trace) -> None:
     """Follow execve() of what is not there, of a directory, and of what cannot be."""
-    paths = {"missing": "/proc/none", "directory": "/", "below_a_file": f"{TRUE}/x"}
+    paths = {"missing": "/proc/none", "directory": "/", "below_a_file": f"{true(trace.door.abi)}/x"}
     for name, path in paths.items():
         trace.heading(path=name)
-        probe = executing(path)
+        probe = executing(trace, path)
         with trace.launch(probe, EXECS) as task:
             task.syscall()
             task.syscall()
@@ -220,14 +321,17 @@ def exec_failed(trace: Trace) -> None:
         trace.control(probe)
 
 
-@case("events.initial_registers", door="syscall64", covers=[24])
+@case("events.initial_registers", door="syscall64", also=CALLS, covers=[24])
 def initial_registers(trace: Trace) -> None:
     """Execute with selectors loaded and CF, DF, NT and AC set, or TF: none reaches the program."""
+    call = trace.door.call("execve")
     dirty = Probe(
-        site="dirty_exec", setup="exec", regs={"ax": Nr.execve, "flags": 0x44603}, text=TRUE
+        site="dirty_exec", setup="exec", regs=call | {"flags": 0x44603}, text=true(trace.door.abi)
     )  # fmt: skip
-    trapped = replace(dirty, site="tf_exec", regs={"ax": Nr.execve})
-    for name, probe in (("CF+DF+NT+AC", dirty), ("TF", trapped)):
+    programs = {"CF+DF+NT+AC": dirty}
+    if not trace.door.by_vdso:  # which would be stepped through, in steps that differ
+        programs["TF"] = replace(dirty, site="tf_exec", regs=call)
+    for name, probe in programs.items():
         trace.heading(flags=name)
         with trace.launch(probe, EXECS) as task:
             while not task.syscall().ended:
@@ -235,11 +339,12 @@ def initial_registers(trace: Trace) -> None:
         trace.control(probe)
 
 
-@case("events.exec_thread", door="syscall64", covers=[57])
+@case("events.exec_thread", door="syscall64", also=CALLS, covers=[57])
 def exec_thread(trace: Trace) -> None:
     """Execute from a thread, while the leader waits in pause(), or in a stop, or may exit first."""
     probe = Probe(
-        site="clone_exec", setup="heir", regs={"ax": Nr.clone, "di": THREAD}, text=TRUE
+        site="clone_exec", setup="heir", regs=trace.door.call("clone", THREAD),
+        text=true(trace.door.abi),
     )  # fmt: skip
     for leader in ("waits", "is_stopped", "tells_its_exit"):
         trace.heading(leader=leader)
@@ -266,12 +371,12 @@ def exec_thread(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("events.exit", door="syscall64", covers=[28, 62])
+@case("events.exit", door="syscall64", also=CALLS, covers=[28, 62])
 def exit_(trace: Trace) -> None:
     """Follow exit_group(7) and exit(7) to PTRACE_EVENT_EXIT, and to the end."""
-    for call in (Nr.exit_group, Nr.exit):
-        trace.heading(call=call.name)
-        probe = Probe(site="syscall", regs={"ax": call, "di": 7})
+    for call in ("exit_group", "exit"):
+        trace.heading(call=call)
+        probe = Probe(site="syscall", regs=trace.door.call(call, 7))
         with trace.launch(probe, EXITS) as task:
             task.syscall()
             task.syscall()
@@ -279,7 +384,7 @@ def exit_(trace: Trace) -> None:
         trace.control(probe)
 
 
-@case("events.exit_by_signal", door="syscall64", covers=[62])
+@case("events.exit_by_signal", door="syscall64", also=CALLS, covers=[62])
 def exit_by_signal(trace: Trace) -> None:
     """Let SIGTERM end the program in its own code, and in a system call."""
     probe = Probe(site="nops")
@@ -288,7 +393,7 @@ def exit_by_signal(trace: Trace) -> None:
         task.run_to("nops")
         task.signal(signal.SIGTERM)
         task.finish()
-    probe = Probe(site="syscall", regs={"ax": Nr.pause})
+    probe = Probe(site="syscall", regs=trace.door.call("pause"))
     trace.heading(ended_in="call")
     with trace.launch(probe, EXITS) as task:
         task.resume()
@@ -305,11 +410,12 @@ def exit_by_signal(trace: Trace) -> None:
     trace.control(probe, stimulus)
 
 
-MASK = Probe(
-    site="syscall", setup="old_mask", regs={"ax": Nr.rt_sigprocmask}, blocked=[signal.SIGUSR1],
-    results=["mask"],
-)  # fmt: skip
-"""A program whose call leaves a mark, so that it shows whether the call was made."""
+def mask(trace: Trace) -> Probe:
+    """A program whose call leaves a mark, so that it shows whether the call was made."""
+    return Probe(
+        site="syscall", setup="old_mask", regs=trace.door.call("rt_sigprocmask"),
+        blocked=[signal.SIGUSR1], results=["mask"],
+    )  # fmt: skip
 
 
 def at_enter(_: Trace, task: Task) -> None:
@@ -369,26 +475,28 @@ def at_event(_: Trace, task: Task) -> None:
     task.cont()
 
 
-NOPS = Probe(site="nops")
-STOPS: Mapping[str, tuple[Probe, int, Callable[[Trace, Task], None]]] = {
-    "syscall-enter": (MASK, BASE, at_enter),
-    "syscall-exit": (MASK, BASE, at_exit),
-    "signal": (NOPS, BASE, at_signal),
-    "step": (NOPS, BASE, at_step),
-    "group": (NOPS, BASE, at_group_stop),
-    "STOP": (NOPS, BASE, at_interrupt),
-    "FORK": (Probe(site="fork", regs={"ax": Nr.fork}), BIRTHS, at_fork),
-    "VFORK_DONE": (Probe(site="fork", regs={"ax": Nr.vfork}), VFORKS, at_vfork_done),
-    "EXEC": (executing(), EXECS, at_event),
-    "EXIT": (Probe(site="syscall", regs={"ax": Nr.exit_group, "di": 7}), EXITS, at_event),
-}
-"""A program, options, and the way to it, for every kind of stop."""
+def stops(trace: Trace) -> Mapping[str, tuple[Probe, int, Callable[[Trace, Task], None]]]:
+    """A program, options, and the way to it, for every kind of stop."""
+    call, nops = mask(trace), Probe(site="nops")
+    leaving = Probe(site="syscall", regs=trace.door.call("exit_group", 7))
+    return {
+        "syscall-enter": (call, BASE, at_enter),
+        "syscall-exit": (call, BASE, at_exit),
+        "signal": (nops, BASE, at_signal),
+        "step": (nops, BASE, at_step),
+        "group": (nops, BASE, at_group_stop),
+        "STOP": (nops, BASE, at_interrupt),
+        "FORK": (fork_by(trace, "fork"), BIRTHS, at_fork),
+        "VFORK_DONE": (fork_by(trace, "vfork"), VFORKS, at_vfork_done),
+        "EXEC": (executing(trace), EXECS, at_event),
+        "EXIT": (leaving, EXITS, at_event),
+    }
 
 
-@case("events.killed", door="syscall64", covers=[63])
+@case("events.killed", door="syscall64", also=CODES, covers=[63])
 def killed(trace: Trace) -> None:
     """Send SIGKILL to a task in each kind of stop but PTRACE_EVENT_EXIT, and do not resume it."""
-    for where, (probe, options, go) in STOPS.items():
+    for where, (probe, options, go) in stops(trace).items():
         if where == "EXIT":
             continue
         trace.heading(stop=where)
@@ -396,26 +504,26 @@ def killed(trace: Trace) -> None:
             go(trace, task)
             os.kill(task.pid, signal.SIGKILL)
             task.take()
-    trace.control(MASK)
+    trace.control(mask(trace))
 
 
-@case("events.killed_exit", door="syscall64", covers=[62, 63])
+@case("events.killed_exit", door="syscall64", also=CODES, covers=[62, 63])
 def killed_exit(trace: Trace) -> None:
     """The same with PTRACE_O_TRACEEXIT: the task stops once more on its way out."""
-    for where, (probe, options, go) in STOPS.items():
+    for where, (probe, options, go) in stops(trace).items():
         if where == "EXIT":
             continue
         trace.heading(stop=where)
         with trace.launch(probe, options | requests.O_TRACEEXIT) as task:
             go(trace, task)
             task.kill()
-    trace.control(MASK)
+    trace.control(mask(trace))
 
 
-@case("events.killed_exiting", door="syscall64", covers=[62, 63])
+@case("events.killed_exiting", door="syscall64", also=CODES, covers=[62, 63])
 def killed_exiting(trace: Trace) -> None:
     """Send SIGKILL to a task in PTRACE_EVENT_EXIT, and resume it if that did not."""
-    probe, options, go = STOPS["EXIT"]
+    probe, options, go = stops(trace)["EXIT"]
     with trace.launch(probe, options) as task:
         go(trace, task)
         os.kill(task.pid, signal.SIGKILL)
@@ -464,13 +572,13 @@ def gone(trace: Trace) -> None:
     trace.control(probe, lambda task: os.kill(task.pid, signal.SIGKILL))
 
 
-@case("events.told_once", door="syscall64", covers=[139])
+@case("events.told_once", door="syscall64", also=CODES, covers=[139])
 def told_once(trace: Trace) -> None:
     """Wait again at each kind of stop, and read the state letter of /proc/PID/stat."""
-    for where, (probe, options, go) in STOPS.items():
+    for where, (probe, options, go) in stops(trace).items():
         trace.heading(stop=where)
         with trace.launch(probe, options) as task:
             go(trace, task)
             again, _ = os.waitpid(task.pid, os.WNOHANG | WALL)
             trace.tell(task, {"waitpid": str(again), "state": task.state()})
-    trace.control(MASK)
+    trace.control(mask(trace))

@@ -6,10 +6,12 @@ from __future__ import annotations
 import signal
 from dataclasses import replace
 
-from conformance.abi import Nr
+from conformance.abi import DR6_NONE
 from conformance.cases import Handler, Probe, case
+from conformance.doors import ABIS, CALLS
 from conformance.tracing import requests
 from conformance.tracing.image import executable
+from conformance.tracing.snapshot import debug_offset
 from conformance.tracing.tracee import Task, Trace
 
 DR6 = ("dr6",)
@@ -17,8 +19,16 @@ DR67 = ("dr6", "dr7")
 DEBUG = ("dr0", "dr1", "dr6", "dr7")
 TRAP_HANDLER = Handler(signal.SIGTRAP)
 USR1_HANDLER = Handler(signal.SIGUSR1)
+ABOVE = 1 << 32
 LIMIT = 40
 """More steps than any site here takes."""
+
+INLINE = ("int80_64", "int80_32", "x32")
+"""Further doors whose instruction stands in the program itself."""
+RETURNS = ("int80_32", "x32")
+"""Further doors, one for each code of signal handlers' returns."""
+VDSO_ENTRY, VDSO_PUSHES = -4, -9
+"""SYSENTER or SYSCALL, and the first of three pushes, as seen from the landing pad."""
 
 EXECUTE, WRITE, IO, ACCESS = 0, 1, 2, 3
 """Kinds of a debug register's condition: the R/W field of DR7."""
@@ -32,6 +42,29 @@ def end_of(task: Task, site: str) -> int:
 def within(task: Task, site: str, offset: int) -> int:
     """Address so many bytes into a site."""
     return task.trace.image.labels[site].start + offset
+
+
+def behind(task: Task, site: str) -> int:
+    """Where the call that begins a site returns to."""
+    return task.trace.landing_pad or within(task, site, 2)
+
+
+def run_to_entry(task: Task, site: str, inside: int = VDSO_ENTRY) -> None:
+    """Run up to the instruction by which the site, which begins with a call, enters the kernel.
+
+    In the vDSO that is by single steps, unseen: what it does before differs between kernels. DR6
+    then tells of none of them.
+
+    :param inside: where to in the vDSO, from its landing pad
+    """
+    task.run_to(site)
+    if not task.trace.landing_pad:
+        return
+    for _ in range(LIMIT):
+        stop = task.look(requests.SINGLESTEP)
+        if stop.ended or stop.regs["ip"] == task.trace.landing_pad + inside:
+            break
+    requests.write_debug(task.pid, debug_offset("dr6"), DR6_NONE)
 
 
 def walk(task: Task, site: str, request: int = requests.SINGLESTEP) -> None:
@@ -50,7 +83,7 @@ def condition(number: int, kind: int, length: int = 1) -> int:
     return 1 << 2 * number | (coded << 2 | kind) << 16 + 4 * number
 
 
-@case("steps.plain", door="none", covers=[88, 93, 103])
+@case("steps.plain", door="none", also=ABIS, covers=[88, 93, 103])
 def plain(trace: Trace) -> None:
     """PTRACE_SINGLESTEP through plain code, one instruction at a time, to its end."""
     probe = Probe(site="walk")
@@ -60,22 +93,32 @@ def plain(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("steps.syscall", door="syscall64", covers=[94, 95])
+@case("steps.syscall", door="syscall64", also=CALLS, covers=[94, 95])
 def syscall(trace: Trace) -> None:
-    """PTRACE_SINGLESTEP over a SYSCALL, and over the two instructions behind it."""
-    for name, number in (("getpid", Nr.getpid), ("invalid", 10000), ("-1", -1)):
+    """PTRACE_SINGLESTEP over the instruction of a system call, and on to the end of the site."""
+    for name, number in (("getpid", trace.number("getpid")), ("invalid", 10000), ("-1", -1)):
         trace.heading(call=name)
         probe = Probe(site="call_nops", regs={"ax": number})
         with trace.launch(probe) as task:
-            task.run_to("call_nops")
+            run_to_entry(task, "call_nops")
             walk(task, "call_nops")
         trace.control(probe)
 
 
-@case("steps.at_stops", door="syscall64", covers=[95, 96])
+@case("steps.vdso", door="syscall32", also=("sysenter",), covers=[18, 94, 95])
+def vdso(trace: Trace) -> None:
+    """PTRACE_SINGLESTEP through __kernel_vsyscall, from the first of its pushes to its return."""
+    probe = Probe(site="call_nops", regs={"ax": trace.number("getpid")})
+    with trace.launch(probe) as task:
+        run_to_entry(task, "call_nops", VDSO_PUSHES)
+        walk(task, "call_nops")
+    trace.control(probe)
+
+
+@case("steps.at_stops", door="syscall64", also=CALLS, covers=[95, 96])
 def at_stops(trace: Trace) -> None:
     """PTRACE_SINGLESTEP from a syscall-enter-stop, and in another run from the exit stop."""
-    probe = Probe(site="call_nops", regs={"ax": Nr.getpid})
+    probe = Probe(site="call_nops", regs={"ax": trace.number("getpid")})
     for where in ("enter", "exit"):
         trace.heading(step_from=where)
         with trace.launch(probe) as task:
@@ -86,10 +129,10 @@ def at_stops(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("steps.to_syscall", door="syscall64", covers=[94, 96])
+@case("steps.to_syscall", door="syscall64", also=CALLS, covers=[94, 96])
 def to_syscall(trace: Trace) -> None:
-    """Step up to a SYSCALL, then PTRACE_SYSCALL: its enter stop, its exit stop, no trap."""
-    probe = Probe(site="nop_call", regs={"ax": Nr.getpid})
+    """Step up to a system call, then PTRACE_SYSCALL: its enter stop, its exit stop, no trap."""
+    probe = Probe(site="nop_call", regs={"ax": trace.number("getpid")})
     with trace.launch(probe) as task:
         task.run_to("nop_call")
         task.step()
@@ -99,7 +142,7 @@ def to_syscall(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("steps.int3", door="none", covers=[87, 94])
+@case("steps.int3", door="none", also=ABIS, covers=[87, 94])
 def int3(trace: Trace) -> None:
     """PTRACE_SINGLESTEP over int3 in both its forms; the SIGTRAP is suppressed."""
     for site in ("int3_nops", "int_3_nops"):
@@ -111,7 +154,7 @@ def int3(trace: Trace) -> None:
         trace.control(probe)
 
 
-@case("steps.handler", door="none", covers=[97])
+@case("steps.handler", door="none", also=ABIS, covers=[97])
 def handler(trace: Trace) -> None:
     """Step into a handler with a signal, from a stop in plain code; step on, or let it run."""
     probe = Probe(site="nops", handlers=[USR1_HANDLER])
@@ -127,10 +170,10 @@ def handler(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("steps.handler_in_call", door="syscall64", covers=[97])
+@case("steps.handler_in_call", door="syscall64", also=CALLS, covers=[97])
 def handler_in_call(trace: Trace) -> None:
     """Step into a handler with the signal that interrupted pause(), and one step on."""
-    probe = Probe(site="call_nops", regs={"ax": Nr.pause}, handlers=[USR1_HANDLER])
+    probe = Probe(site="call_nops", regs={"ax": trace.number("pause")}, handlers=[USR1_HANDLER])
     with trace.launch(probe) as task:
         task.resume()
         task.until_asleep()
@@ -147,7 +190,7 @@ def handler_in_call(trace: Trace) -> None:
     trace.control(probe, stimulus)
 
 
-@case("steps.ignored", door="none", covers=[93, 97])
+@case("steps.ignored", door="none", also=ABIS, covers=[93, 97])
 def ignored(trace: Trace) -> None:
     """Step with a signal that the program ignores, and with one that is ignored by default."""
     probe = Probe(site="nops", handlers=[Handler(signal.SIGUSR1, ignore=True)])
@@ -161,7 +204,7 @@ def ignored(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("steps.sigreturn", door="syscall64", covers=[86, 98])
+@case("steps.sigreturn", door="syscall64", also=RETURNS, covers=[86, 98])
 def sigreturn(trace: Trace) -> None:
     """Step from a handler's return through rt_sigreturn(), and on in the interrupted code."""
     probe = Probe(site="nops", handlers=[USR1_HANDLER])
@@ -174,17 +217,17 @@ def sigreturn(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("steps.block", door="none", covers=[101])
+@case("steps.block", door="none", also=ABIS, covers=[101])
 def block(trace: Trace) -> None:
     """PTRACE_SINGLEBLOCK from branch to branch."""
-    probe = Probe(site="blocks", regs={"ax": Nr.getpid})
+    probe = Probe(site="blocks", regs={"ax": trace.number("getpid")})
     with trace.launch(probe) as task:
         task.run_to("blocks")
         walk(task, "blocks", requests.SINGLEBLOCK)
     trace.control(probe)
 
 
-@case("steps.pushf", door="none", covers=[100])
+@case("steps.pushf", door="none", also=ABIS, covers=[100])
 def pushf(trace: Trace) -> None:
     """Step over PUSHF: the stop hides the tracer's TF, and the program's stack shows it."""
     probe = Probe(site="pushf")
@@ -194,7 +237,7 @@ def pushf(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("steps.pushf_popf", door="none", covers=[99, 100])
+@case("steps.pushf_popf", door="none", also=ABIS, covers=[99, 100])
 def pushf_popf(trace: Trace) -> None:
     """Step over PUSHF and over POPF of the same word, one step more, then PTRACE_CONT."""
     probe = Probe(site="pushf_popf")
@@ -207,7 +250,7 @@ def pushf_popf(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("steps.popf", door="none", covers=[99, 100])
+@case("steps.popf", door="none", also=ABIS, covers=[99, 100])
 def popf(trace: Trace) -> None:
     """Step over POPF of flags without TF; then PTRACE_CONT at once, or after one step more."""
     probe = Probe(site="popf")
@@ -223,7 +266,7 @@ def popf(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("steps.own_tf", door="none", covers=[88, 100, 107])
+@case("steps.own_tf", door="none", also=ABIS, covers=[88, 100, 107])
 def own_tf(trace: Trace) -> None:
     """Meet the traps of the program's own TF: suppressed, given to its handler, or stepped over."""
     probe = Probe(site="own_tf", handlers=[TRAP_HANDLER])
@@ -244,7 +287,7 @@ def own_tf(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("steps.own_loop", door="none", covers=[107])
+@case("steps.own_loop", door="none", also=ABIS, covers=[107])
 def own_loop(trace: Trace) -> None:
     """Let a loop of three rounds run under the program's own TF, through its handler."""
     probe = Probe(site="own_loop", regs={"cx": 3}, handlers=[TRAP_HANDLER])
@@ -253,7 +296,7 @@ def own_loop(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("steps.repeat", door="none", covers=[102])
+@case("steps.repeat", door="none", also=ABIS, covers=[102])
 def repeat(trace: Trace) -> None:
     """Step through REP STOSB of three rounds."""
     probe = Probe(site="repeat", setup="cells", regs={"cx": 3}, results=["cell"])
@@ -263,7 +306,7 @@ def repeat(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("steps.cpuid", door="none", covers=[102])
+@case("steps.cpuid", door="none", also=ABIS, covers=[102])
 def cpuid(trace: Trace) -> None:
     """Step over CPUID of a leaf's part that does not exist, so that all it gives is 0."""
     probe = Probe(site="identify", regs={"ax": 7, "cx": 0x7FFF})
@@ -273,7 +316,7 @@ def cpuid(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("steps.breakpoint", door="none", covers=[88, 104])
+@case("steps.breakpoint", door="none", also=ABIS, covers=[88, 104])
 def breakpoint_(trace: Trace) -> None:
     """Set an instruction breakpoint in DR0; PTRACE_CONT to it and past it; step onto another."""
     probe = Probe(site="nops")
@@ -302,7 +345,7 @@ def watch(trace: Trace, name: str, kind: int, length: int, offset: int = 0) -> N
             stop = task.take(requests.CONT, 0, DR67)
 
 
-@case("steps.watchpoint", door="none", covers=[88, 103, 104])
+@case("steps.watchpoint", door="none", also=ABIS, covers=[88, 103, 104])
 def watchpoint(trace: Trace) -> None:
     """Set data breakpoints of each kind and length in DR1, and PTRACE_CONT from hit to hit."""
     for length in (1, 2, 4, 8):
@@ -313,7 +356,7 @@ def watchpoint(trace: Trace) -> None:
     trace.control(Probe(site="touch", setup="cells"))
 
 
-@case("steps.watched_step", door="none", covers=[103, 104])
+@case("steps.watched_step", door="none", also=ABIS, covers=[103, 104])
 def watched_step(trace: Trace) -> None:
     """Step over accesses that hit two data breakpoints, then past them, then write DR6 = 0."""
     probe = Probe(site="touch", setup="cells")
@@ -326,7 +369,7 @@ def watched_step(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("steps.dr6", door="syscall64", covers=[103])
+@case("steps.dr6", door="syscall64", also=RETURNS, covers=[103])
 def dr6(trace: Trace) -> None:
     """See what DR6 says at stops that are no debug exception, and after it has been written."""
     probe = Probe(site="nops", setup="cells")
@@ -343,22 +386,22 @@ def dr6(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("steps.kernel_write", door="syscall64", covers=[103, 104])
+@case("steps.kernel_write", door="syscall64", also=CALLS, covers=[103, 104])
 def kernel_write(trace: Trace) -> None:
     """Have the kernel write, by rt_sigprocmask(), to a word that a data breakpoint watches."""
     probe = Probe(
-        site="call_nops", setup="old_mask", regs={"ax": Nr.rt_sigprocmask},
+        site="call_nops", setup="old_mask", regs={"ax": trace.number("rt_sigprocmask")},
         blocked=[signal.SIGUSR1], results=["mask"],
     )  # fmt: skip
     with trace.launch(probe) as task:
-        task.poke_debug(dr0=trace.own["dx"], dr7=condition(0, WRITE, 8))
+        task.poke_debug(dr0=trace.own[trace.door.arguments[2]], dr7=condition(0, WRITE, 8))
         task.take(requests.SYSCALL, 0, DR6)
         task.take(requests.SYSCALL, 0, DR6)
         task.finish()
     trace.control(probe)
 
 
-@case("steps.debug_order", door="none", covers=[104])
+@case("steps.debug_order", door="none", also=ABIS, covers=[104])
 def debug_order(trace: Trace) -> None:
     """Enable a breakpoint in DR7 before DR0 has its address; move it while enabled; disable it."""
     probe = Probe(site="nops")
@@ -372,7 +415,7 @@ def debug_order(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("steps.debug_values", door="none", covers=[105])
+@case("steps.debug_values", door="none", also=ABIS, covers=[105])
 def debug_values(trace: Trace) -> None:
     """Write what debug registers may not hold, then look; and reserved bits of DR7."""
     probe = Probe(site="touch", setup="cells")
@@ -394,7 +437,24 @@ def debug_values(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("steps.mov_ss", door="none", covers=[106])
+@case("steps.debug_narrow", door="none", abi="ia32", needs=["tracer64"], covers=[104, 117])
+def debug_narrow(trace: Trace) -> None:
+    """Set a data breakpoint of a 32-bit program as a 32-bit tracer does; and one whose address has
+    another bit above bit 31.
+    """
+    probe = Probe(site="touch", setup="cells")
+    trace.heading(written="narrow")
+    with trace.launch(probe) as task:
+        task.narrow_poke_debug(dr0=trace.own["di"], dr7=condition(0, WRITE, 4))
+        task.take(requests.SYSCALL, 0, DEBUG)
+    trace.heading(written="whole")
+    with trace.launch(probe) as task:
+        task.poke_debug(dr0=trace.own["di"] + ABOVE, dr7=condition(0, WRITE, 4))
+        task.take(requests.SYSCALL, 0, DEBUG)
+    trace.control(probe)
+
+
+@case("steps.mov_ss", door="none", also=ABIS, covers=[106])
 def mov_ss(trace: Trace) -> None:
     """Step over MOV SS, and in another run let it hit a data breakpoint, before plain code."""
     probe = Probe(site="mov_ss_nop", setup="cells")
@@ -410,12 +470,14 @@ def mov_ss(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("steps.mov_ss_entry", door="syscall64", covers=[106])
+@case("steps.mov_ss_entry", door="syscall64", also=INLINE, covers=[106])
 def mov_ss_entry(trace: Trace) -> None:
-    """Let MOV SS hit a data breakpoint right before SYSCALL and before INT3; step over the pair."""
+    """Let MOV SS hit a data breakpoint right before a system call and before INT3; step over the
+    pair.
+    """
     for site in ("mov_ss_syscall", "mov_ss_int3"):
         probe = Probe(
-            site=site, setup="cells", regs={"ax": Nr.getpid}, handlers=[TRAP_HANDLER],
+            site=site, setup="cells", regs={"ax": trace.number("getpid")}, handlers=[TRAP_HANDLER],
         )  # fmt: skip
         for by in ("watchpoint", "step"):
             trace.heading(before=site.removeprefix("mov_ss_"), by=by)
@@ -431,7 +493,7 @@ def mov_ss_entry(trace: Trace) -> None:
         trace.control(probe)
 
 
-@case("steps.resume_flag", door="none", covers=[104, 108])
+@case("steps.resume_flag", door="none", also=ABIS, covers=[104, 108])
 def resume_flag(trace: Trace) -> None:
     """Hit an instruction breakpoint with RF kept, with RF written away, and through a handler."""
     probe = Probe(site="nops", handlers=[TRAP_HANDLER])
@@ -454,7 +516,7 @@ def resume_flag(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("steps.rounds", door="none", covers=[104, 108])
+@case("steps.rounds", door="none", also=ABIS, covers=[104, 108])
 def rounds(trace: Trace) -> None:
     """Hit an instruction breakpoint once a round of a loop, resuming by PTRACE_CONT."""
     probe = Probe(site="rounds", regs={"cx": 3})
@@ -465,7 +527,7 @@ def rounds(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("steps.fault", door="none", covers=[93, 108])
+@case("steps.fault", door="none", also=ABIS, covers=[93, 108])
 def fault(trace: Trace) -> None:
     """Step onto an instruction that faults; give its signal to a handler that steps over it."""
     probe = Probe(site="fault", handlers=[Handler(signal.SIGILL)], skip=True)
@@ -479,7 +541,7 @@ def fault(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("steps.detach", door="none", covers=[99, 104])
+@case("steps.detach", door="none", also=ABIS, covers=[99, 104])
 def detach(trace: Trace) -> None:
     """Detach after a step, and detach with an instruction breakpoint left armed ahead."""
     probe = Probe(site="nops")
@@ -495,14 +557,14 @@ def detach(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("steps.fork", door="syscall64", covers=[96, 99])
+@case("steps.fork", door="syscall64", also=CALLS, covers=[96, 99])
 def fork(trace: Trace) -> None:
     """Step over fork(), debug registers set: the child is attached, or nobody sees it."""
-    probe = Probe(site="fork", regs={"ax": Nr.fork})
+    probe = Probe(site="fork", regs={"ax": trace.number("fork")})
     trace.heading(child="attached")
     with trace.launch(probe, requests.O_BASE | requests.O_TRACEFORK) as task:
-        task.poke_debug(dr0=within(task, "fork", 2), dr7=condition(0, EXECUTE))
-        task.run_to("fork")
+        task.poke_debug(dr0=behind(task, "fork"), dr7=condition(0, EXECUTE))
+        run_to_entry(task, "fork")
         event = task.step()
         child = trace.child(event.message, "child")
         child.take(0, 0, DEBUG)
@@ -513,23 +575,24 @@ def fork(trace: Trace) -> None:
         task.finish()
     trace.heading(child="untraced")
     with trace.launch(probe) as task:
-        task.run_to("fork")
+        run_to_entry(task, "fork")
         child = task.born(task.look(requests.SINGLESTEP))
         child.until_dead()
         task.finish()
     trace.control(probe)
 
 
-@case("steps.exec", door="syscall64", covers=[54, 94, 96])
+@case("steps.exec", door="syscall64", also=CALLS, covers=[54, 94, 96])
 def exec_(trace: Trace) -> None:
     """Step over execve() into the new program, debug registers set; then from EVENT_EXEC."""
     probe = Probe(
-        site="syscall", setup="exec", regs={"ax": Nr.execve}, text=str(executable("true"))
+        site="syscall", setup="exec", regs={"ax": trace.number("execve")},
+        text=str(executable("true", trace.door.abi)),
     )
     trace.heading(step_from="before")
     with trace.launch(probe) as task:
         task.poke_debug(dr0=within(task, "nops", 2), dr7=condition(0, EXECUTE))
-        task.run_to("syscall")
+        run_to_entry(task, "syscall")
         stop = task.look(requests.SINGLESTEP)
         trace.executed(stop)
         trace.add_stop(replace(stop, shown=DEBUG))

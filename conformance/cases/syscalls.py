@@ -6,17 +6,27 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterable
 
-from conformance.abi import X32_BIT, Nr32
+from conformance.abi import X32_BIT, Nr, Nr32
 from conformance.cases import Handler, Probe, case
 from conformance.doors import CALLS
-from conformance.tracing.tracee import Trace
+from conformance.tracing.tracee import Task, Trace
 
+SA_ONSTACK = 0x0800_0000
 JUNK = 0xDEAD_BEEF << 32
 BEYOND = 10000
 HOLES = {"x86_64": 400, "ia32": 222}
 """A number inside the table that no call has: 387 to 423 are kept free on 64-bit x86."""
 NEGATIVES = (-2, -512, -(1 << 31))
 POKED = 777
+FAST = ("sysenter", "syscall32")
+"""The doors of __kernel_vsyscall: the kernel shows its landing pad, and finds ebp on the stack."""
+IA32 = ("int80_64", "int80_32", *FAST)
+"""The doors to the 32-bit table."""
+NARROW = {
+    name: 0xC0DE_0010 + number
+    for number, name in enumerate(("bx", "cx", "dx", "si", "di", "bp"))
+}  # fmt: skip
+"""Registers whose upper halves are 0: 32-bit code need not keep more."""
 
 
 def call(number: int) -> Probe:
@@ -43,6 +53,13 @@ def once(trace: Trace, probe: Probe) -> None:
         task.syscall()
         task.finish()
     trace.control(probe)
+
+
+def to_the_end(task: Task) -> None:
+    """PTRACE_SYSCALL until the task is gone, passing every signal on."""
+    stop = task.syscall()
+    while not stop.ended:
+        stop = task.syscall(stop.signo)
 
 
 def follow(trace: Trace, probes: Iterable[tuple[str, Probe]]) -> None:
@@ -179,7 +196,7 @@ def junk(trace: Trace) -> None:
     follow(trace, ((f"{word:#x}", call(word)) for word in words))
 
 
-@case("syscalls.x32_bit", door="syscall64", covers=[12, 13])
+@case("syscalls.x32_bit", door="syscall64", also=IA32, covers=[12, 13])
 def x32_bit(trace: Trace) -> None:
     """Follow numbers with the x32 bit: getpid's, and one that only x32 has (ioctl, 514)."""
     follow(
@@ -188,18 +205,23 @@ def x32_bit(trace: Trace) -> None:
     )
 
 
-@case("syscalls.clobbers", door="syscall64", covers=[19])
+@case("syscalls.clobbers", door="syscall64", also=CALLS, covers=[19])
 def clobbers(trace: Trace) -> None:
-    """Write rcx and r11 at the enter stop of getpid(), and in another run at the exit stop."""
-    for where in ("enter", "exit"):
+    """Write rcx and r11 at the enter stop of getpid(), and in another run at the exit stop; in a
+    32-bit program, ecx.
+    """
+    written = {"enter": {"cx": 0x1111, "r11": 0x2222}, "exit": {"cx": 0x3333, "r11": 0x4444}}
+    for where, words in written.items():
+        if trace.door.bits == 32:
+            del words["r11"]
         trace.heading(written=where)
         with trace.launch(getpid(trace)) as task:
             task.syscall()
             if where == "enter":
-                task.poke(cx=0x1111, r11=0x2222)
+                task.poke(**words)
             task.syscall()
             if where == "exit":
-                task.poke(cx=0x3333, r11=0x4444)
+                task.poke(**words)
             task.finish()
     trace.control(getpid(trace))
 
@@ -220,14 +242,144 @@ def trap_flag(trace: Trace) -> None:
         site="tf_syscall", regs={"ax": trace.number("getpid")}, handlers=[Handler(signal.SIGTRAP)],
     )  # fmt: skip
     with trace.launch(probe) as task:
-        stop = task.syscall()
-        while not stop.ended:
-            stop = task.syscall(stop.signo)
+        to_the_end(task)
     trace.control(probe)
 
 
-@case("syscalls.page_end", door="syscall64", covers=[1, 2, 19])
+@case(
+    "syscalls.page_end", door="syscall64", also=("int80_64", "int80_32", "x32"), covers=[1, 2, 19]
+)  # fmt: skip
 def page_end(trace: Trace) -> None:
-    """Follow getpid() by a SYSCALL that ends on the last byte of a page."""
+    """Follow getpid() by an instruction that ends on the last byte of a page."""
     probe = Probe(site="to_page_end", regs={"ax": trace.number("getpid")})
     once(trace, probe)
+
+
+@case("syscalls.int80_keeps", door="int80_64", covers=[14, 15])
+def int80_keeps(trace: Trace) -> None:
+    """Write r8 to r15, whole, at the enter stop of int $0x80, and in another run at its exit
+    stop.
+    """
+    for where in ("nowhere", "enter", "exit"):
+        trace.heading(written=where)
+        words = {f"r{number}": JUNK | 0x1000 * number for number in range(8, 16)}
+        with trace.launch(getpid(trace)) as task:
+            task.syscall()
+            if where == "enter":
+                task.poke(**words)
+            task.syscall()
+            if where == "exit":
+                task.poke(**words)
+            task.finish()
+    trace.control(getpid(trace))
+
+
+@case("syscalls.int80_arguments", door="int80_64", covers=[3, 14, 125])
+def int80_arguments(trace: Trace) -> None:
+    """Follow futex(FUTEX_CMP_REQUEUE) by int $0x80, whose six arguments are all valid but for bits
+    above bit 31, in each; then write one such argument at the enter stop.
+    """
+    probe = Probe(
+        site="syscall", setup="requeue", args=[JUNK], regs={"ax": trace.number("futex")},
+    )  # fmt: skip
+    trace.heading(argument="own")
+    once(trace, probe)
+    trace.heading(argument="written")
+    with trace.launch(probe) as task:
+        task.syscall()
+        task.poke(bp=JUNK | 0x52)
+        task.syscall()
+        task.finish()
+
+
+@case("syscalls.number_narrow", door="int80_64", also=("int80_32", *FAST), covers=[5, 6, 39])
+def number_narrow(trace: Trace) -> None:
+    """As a 32-bit tracer, write the number at the enter stop of getpid(): getppid's, or -1; and
+    for -1 a result besides.
+    """
+    for number, result in ((trace.number("getppid"), None), (-1, None), (-1, POKED), (-1, -1)):
+        trace.heading(orig_ax=number, result="none" if result is None else result)
+        with trace.launch(getpid(trace)) as task:
+            task.syscall()
+            task.narrow_poke(orig_ax=number)
+            if result is not None:
+                task.narrow_poke(ax=result)
+            task.syscall()
+            task.finish()
+    trace.control(getpid(trace))
+
+
+@case("syscalls.sixth_argument", door="syscall32", also=("sysenter",), covers=[3, 4, 16])
+def sixth_argument(trace: Trace) -> None:
+    """At the enter stop of a valid futex(FUTEX_CMP_REQUEUE) by the vDSO, write the sixth argument
+    where the vDSO pushed it, and in another run into ebp.
+    """
+    probe = Probe(site="syscall", setup="requeue", regs={"ax": trace.number("futex")})
+    for where in ("stack", "register"):
+        trace.heading(written=where)
+        with trace.launch(probe) as task:
+            stop = task.syscall()
+            if where == "stack":
+                task.poke_stack(stop, 0x52)
+            else:
+                task.poke(bp=0x52)
+            task.syscall()
+            task.finish()
+    trace.control(probe)
+
+
+@case("syscalls.bad_stack", door="syscall32", also=("sysenter",), covers=[17, 18])
+def bad_stack(trace: Trace) -> None:
+    """Follow a program that enters by the vDSO's own instruction with no readable stack: nothing
+    mapped there, or only the first two bytes. Its SIGSEGV goes to a handler on another stack.
+    """
+    for number, name in enumerate(("unmapped", "straddling")):
+        trace.heading(stack=name)
+        probe = Probe(
+            site="bad_stack", setup="bad_stack", args=[number],
+            regs={"ax": trace.number("getpid")},
+            handlers=[Handler(signal.SIGSEGV, SA_ONSTACK)], skip=True,
+        )  # fmt: skip
+        with trace.launch(probe) as task:
+            to_the_end(task)
+        trace.control(probe)
+
+
+def far(trace: Trace, probe: Probe) -> None:
+    """Follow a program through code of the other width: a call and an exception there; and a
+    signal sent at the call's exit stop, whose handler passes over the exception.
+    """
+    for sent in ("nothing", "SIGUSR1"):
+        trace.heading(sent=sent)
+        with trace.launch(probe) as task:
+            task.syscall()
+            task.syscall()
+            if sent == "SIGUSR1":
+                task.signal(signal.SIGUSR1)
+            to_the_end(task)
+    trace.control(probe)
+
+
+def far_probe(trace: Trace, site: str, number: int) -> Probe:
+    """A program that makes a call in code of the other width."""
+    return Probe(
+        site=site, regs={**NARROW, "ax": number},
+        handlers=[Handler(signal.SIGILL), Handler(signal.SIGUSR1)],
+        edits={"ip": trace.label("far_ud").end},
+    )  # fmt: skip
+
+
+@case("syscalls.far_32", door="int80_64", covers=[14, 22, 81, 112, 125])
+def far_32(trace: Trace) -> None:
+    """Follow a 64-bit program through 32-bit code: int $0x80 and an invalid opcode there, then
+    back; and a signal at the call's exit stop, whose handler passes over the opcode.
+    """
+    far(trace, far_probe(trace, "far_32", trace.number("getpid")))
+
+
+@case("syscalls.far_64", door="int80_32", needs=("x86_64",), covers=[1, 2, 22, 81, 112, 125])
+def far_64(trace: Trace) -> None:
+    """Follow a 32-bit program through 64-bit code: SYSCALL and an invalid opcode there, then
+    back; and a signal at the call's exit stop, whose handler passes over the opcode.
+    """
+    far(trace, far_probe(trace, "far_64", Nr.getpid))

@@ -12,38 +12,63 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
-from conformance.abi import ARGUMENTS, REGISTERS, WORD, Nr, call, flags
+from conformance._native import ffi, lib
+from conformance.abi import (
+    ARGUMENTS,
+    ARGUMENTS_32,
+    REGISTERS,
+    REGISTERS_32,
+    WORD,
+    Nr,
+    Nr32,
+    call,
+    flags,
+)
 from conformance.cases import Handler, Probe, case
-from conformance.tracing import core, requests
+from conformance.doors import ABIS, CALLS
+from conformance.tracing import core, perf, program, requests
 from conformance.tracing.image import executable
 from conformance.tracing.memory import MEMORY
 from conformance.tracing.proc import blocked_in
 from conformance.tracing.snapshot import Reading, Stop
 from conformance.tracing.tracee import Task, Trace
 
-GETPID = Probe(site="syscall", regs={"ax": Nr.getpid})
-READ = Probe(site="syscall", setup="pipe", regs={"ax": Nr.read})
 SPIN = Probe(site="to_spin", handlers=[Handler(signal.SIGUSR1)], skip=True)
 """A loop that a SIGUSR1 ends."""
 INT3 = Probe(site="views_int3", handlers=[Handler(signal.SIGTRAP)])
 
-FORK = Probe(
-    site="views_fork", regs={"ax": Nr.fork, "di": 0, "si": 0},
-    handlers=[Handler(signal.SIGCHLD, ignore=True)],
-)  # fmt: skip
-"""A program that forks; its child ends at once, and leaves nothing behind."""
 CHILDREN = (
     requests.O_BASE | requests.O_TRACEFORK | requests.O_TRACEVFORK | requests.O_TRACECLONE
     | requests.O_TRACEVFORKDONE
 )  # fmt: skip
 
 JUNK = 0xDEAD_BEEF << 32
+CODE_64, CODE_32 = 0x33, 0x23
+"""Selectors of code: __USER_CS, __USER32_CS."""
 TF = 0x100
 AT_EMPTY_PATH = 0x1000
 NO_NOTE = 0x7777
 RET_DATA = 0x123
 """What the filter of the setup views_filter says to the tracer."""
 REGS_SIZE = 8 * len(REGISTERS)
+
+
+def getpid(trace: Trace) -> Probe:
+    """A program that calls getpid()."""
+    return Probe(site="syscall", regs={"ax": trace.number("getpid")})
+
+
+def read(trace: Trace) -> Probe:
+    """A program that sleeps in read()."""
+    return Probe(site="syscall", setup="pipe", regs={"ax": trace.number("read")})
+
+
+def fork(trace: Trace, call: str = "fork") -> Probe:
+    """A program that forks; its child ends at once, and leaves nothing behind."""
+    return Probe(
+        site="views_fork", regs=trace.door.call(call, 0, 0),
+        handlers=[Handler(signal.SIGCHLD, ignore=True)],
+    )  # fmt: skip
 
 
 def end_spin(task: Task) -> None:
@@ -61,13 +86,20 @@ def proc(trace: Trace, task: Task, stop: Stop | None = None) -> None:
     if seen is None:
         trace.add_read("proc", task.who, state="running")
         return
-    told: dict[str, int | str | Mapping[str, int]] = {"nr": call(seen.nr & WORD), "args": "none"}
+    compat = stop.arch == "i386" if stop else trace.door.numbers is Nr32
+    numbers = trace.door.numbers
+    if (numbers is Nr32) != compat:
+        numbers = Nr32 if compat else Nr
+    names = ARGUMENTS_32 if compat else ARGUMENTS
+    told: dict[str, int | str | Mapping[str, int]] = {
+        "nr": call(seen.nr & WORD, numbers), "args": "none",
+    }  # fmt: skip
     if seen.arguments:
-        told["args"] = dict(zip(ARGUMENTS, seen.arguments, strict=True))
+        told["args"] = dict(zip(names, seen.arguments, strict=True))
     told |= {"sp": {"sp": seen.sp}, "ip": seen.ip}
     if stop:
         shown = {
-            "args": {name: stop.regs[name] for name in ARGUMENTS},
+            "args": {name: stop.regs.get(name) for name in names},
             "sp": {"sp": stop.regs["sp"]},
             "ip": stop.regs["ip"],
         }
@@ -75,36 +107,37 @@ def proc(trace: Trace, task: Task, stop: Stop | None = None) -> None:
     trace.add_read("proc", task.who, **told)
 
 
-@case("views.syscall_stops", door="syscall64", covers=[1, 2, 109, 110, 125, 129, 130])
+@case("views.syscall_stops", door="syscall64", also=CALLS, covers=[1, 2, 109, 110, 125, 129, 130])
 def syscall_stops(trace: Trace) -> None:
     """Read /proc/PID/syscall beside every other view at the enter and the exit of getpid()."""
-    with trace.launch(GETPID) as task:
+    with trace.launch(getpid(trace)) as task:
         proc(trace, task, task.syscall())
         proc(trace, task, task.syscall())
         task.finish()
-    trace.control(GETPID)
+    trace.control(getpid(trace))
 
 
-@case("views.numbers", door="syscall64", covers=[10, 13, 125, 129, 130])
+@case("views.numbers", door="syscall64", also=CALLS, covers=[10, 13, 125, 129, 130])
 def numbers(trace: Trace) -> None:
     """Stop at the enter of calls whose numbers have bits above bit 31, or are negative, or not in
     any table, and read every view; then write such a number into orig_ax and read again.
     """
-    odd = (-1, -2, 0xFFFF_FFFF, 1 << 31, JUNK | Nr.getpid, JUNK | 0xFFFF_FFFF, 1 << 30 | Nr.getpid)
-    for number in odd:
-        trace.heading(ax=f"{number & WORD:#x}")
+    own = trace.number("getpid")
+    odd = (-1, -2, 0xFFFF_FFFF, 1 << 31, JUNK | own, JUNK | 0xFFFF_FFFF, 1 << 30 | own)
+    for number in dict.fromkeys(number & (1 << trace.door.bits) - 1 for number in odd):
+        trace.heading(ax=f"{number:#x}")
         with trace.launch(Probe(site="syscall", regs={"ax": number})) as task:
             proc(trace, task, task.syscall())
     trace.heading(written="orig_ax")
-    with trace.launch(GETPID) as task:
+    with trace.launch(getpid(trace)) as task:
         task.syscall()
         for number in odd:
             task.poke(orig_ax=number)
             proc(trace, task, task.again())
-    trace.control(GETPID)
+    trace.control(getpid(trace))
 
 
-@case("views.signals", door="none", covers=[83, 109, 110, 126, 130])
+@case("views.signals", door="none", also=ABIS, covers=[83, 109, 110, 126, 130])
 def signals(trace: Trace) -> None:
     """Read /proc/PID/syscall of a program that spins, and of one asleep in read(); send each a
     signal and read every view at its stop. Likewise at the stop of an int3.
@@ -117,7 +150,7 @@ def signals(trace: Trace) -> None:
         task.signal(signal.SIGUSR1)
         proc(trace, task, task.take())
     trace.heading(at="read")
-    with trace.launch(READ) as task:
+    with trace.launch(read(trace)) as task:
         task.resume()
         task.until_asleep()
         proc(trace, task)
@@ -129,12 +162,12 @@ def signals(trace: Trace) -> None:
     trace.control(INT3)
 
 
-@case("views.interrupted", door="none", covers=[45, 109, 110, 126, 130, 134])
+@case("views.interrupted", door="none", also=ABIS, covers=[45, 109, 110, 126, 130, 134])
 def interrupted(trace: Trace) -> None:
     """Read every view at the stops of PTRACE_INTERRUPT and of SIGSTOP, in a spinning program and
     in one asleep in read().
     """
-    for name, probe in (("spin", SPIN), ("read", READ)):
+    for name, probe in (("spin", SPIN), ("read", read(trace))):
         trace.heading(at=name)
         with trace.launch(probe) as task:
             task.resume()
@@ -156,19 +189,19 @@ def forked(trace: Trace, task: Task) -> tuple[Task, Stop]:
     return child, stop
 
 
-@case("views.children", door="syscall64", covers=[58, 59, 60, 109, 110, 126, 130])
+@case("views.children", door="syscall64", also=CALLS, covers=[58, 59, 60, 109, 110, 126, 130])
 def children(trace: Trace) -> None:
     """Read every view at the events of fork(), clone() and vfork(), at each child's first stop,
     and at the end of the vfork, which killing the child brings about.
     """
-    for nr in (Nr.fork, Nr.clone, Nr.vfork):
-        trace.heading(call=nr.name)
-        probe = replace(FORK, regs={**FORK.regs, "ax": nr})
+    for name in ("fork", "clone", "vfork"):
+        trace.heading(call=name)
+        probe = fork(trace, name)
         with trace.launch(probe, CHILDREN) as task:
             child, stop = forked(trace, task)
             proc(trace, task, stop)
             proc(trace, child, child.take())
-            if nr == Nr.vfork:
+            if name == "vfork":
                 task.resume()
                 os.kill(child.pid, signal.SIGKILL)
                 proc(trace, task, task.take())
@@ -177,22 +210,22 @@ def children(trace: Trace) -> None:
 
 @contextmanager
 def executing(trace: Trace) -> Iterator[Probe]:
-    """Make a program that executes the freestanding one, with one empty argument and no
-    environment.
+    """Make a program that executes the freestanding one of its ABI, with one empty argument and
+    no environment.
     """
-    image = os.open(executable("true"), os.O_RDONLY)
+    abi = trace.door.abi
+    image = os.open(executable("true", abi), os.O_RDONLY)
     os.set_inheritable(image, True)
     try:
         argv = trace.board_address("arg")
         null = argv + 8
-        regs = {"ax": Nr.execveat, "di": image, "si": null, "dx": argv, "r10": null,
-                "r8": AT_EMPTY_PATH}  # fmt: skip
+        regs = trace.door.call("execveat", image, null, argv, null, AT_EMPTY_PATH)
         yield Probe(site="syscall", regs=regs, args=[null, 0])
     finally:
         os.close(image)
 
 
-@case("views.exec", door="syscall64", covers=[54, 109, 110, 126, 130])
+@case("views.exec", door="syscall64", also=CALLS, covers=[54, 109, 110, 126, 130])
 def exec_(trace: Trace) -> None:
     """Read every view at the event of execveat() and at the exit of the call, whose number has
     become that of execve().
@@ -205,12 +238,12 @@ def exec_(trace: Trace) -> None:
         trace.control(probe)
 
 
-@case("views.exiting", door="syscall64", covers=[62, 109, 110, 126, 130])
+@case("views.exiting", door="syscall64", also=CALLS, covers=[62, 109, 110, 126, 130])
 def exiting(trace: Trace) -> None:
     """Read every view at the event of exit_group(), and at that of a death by SIGTERM."""
     options = requests.O_BASE | requests.O_EVENTS
     trace.heading(by="exit_group")
-    with trace.launch(GETPID, options) as task:
+    with trace.launch(getpid(trace), options) as task:
         proc(trace, task, task.cont())
         task.finish()
     trace.heading(by="SIGTERM")
@@ -221,10 +254,10 @@ def exiting(trace: Trace) -> None:
         stop = task.take()
         proc(trace, task, task.cont(stop.signo))
         task.finish()
-    trace.control(GETPID)
+    trace.control(getpid(trace))
 
 
-@case("views.steps", door="syscall64", covers=[95, 109, 110, 126, 130])
+@case("views.steps", door="syscall64", also=CALLS, covers=[95, 109, 110, 126, 130])
 def steps(trace: Trace) -> None:
     """Read every view at the trap of PTRACE_SINGLESTEP over a jump, and at the one over the end
     of getpid(), begun at its enter stop.
@@ -236,20 +269,21 @@ def steps(trace: Trace) -> None:
         task.interrupt()
         proc(trace, task, task.step())
     trace.heading(over="getpid")
-    with trace.launch(GETPID) as task:
+    with trace.launch(getpid(trace)) as task:
         task.syscall()
         proc(trace, task, task.step())
         task.finish()
-    trace.control(GETPID)
+    trace.control(getpid(trace))
 
 
-@case("views.seccomp", door="syscall64", covers=[64, 65, 109, 110, 126, 129, 130])
+@case("views.seccomp", door="syscall64", also=CALLS, covers=[64, 65, 109, 110, 126, 129, 130])
 def seccomp(trace: Trace) -> None:
     """Read every view at the enter stop, the seccomp event and the exit stop of getppid(), which a
     filter has the tracer see.
     """
+    number = trace.number("getppid")
     probe = Probe(
-        site="syscall", setup="views_filter", regs={"ax": Nr.getppid}, args=[RET_DATA, Nr.getppid]
+        site="syscall", setup="views_filter", regs={"ax": number}, args=[RET_DATA, number]
     )
     with trace.launch(probe, requests.O_BASE | requests.O_TRACESECCOMP) as task:
         for _ in range(3):
@@ -278,7 +312,7 @@ def tell_regset(trace: Trace, task: Task, size: int, kind: int = requests.NT_PRS
         trace.add_read("GETREGSET", size=str(size), told=str(told), written=str(written))
 
 
-@case("views.regset_read", door="none", covers=[111, 116])
+@case("views.regset_read", door="none", also=ABIS, covers=[111, 116])
 def regset_read(trace: Trace) -> None:
     """PTRACE_GETREGSET of NT_PRSTATUS into iovecs of many lengths, and of a type that is none;
     the length that it tells, and the bytes that it writes.
@@ -292,17 +326,25 @@ def regset_read(trace: Trace) -> None:
     trace.control(SPIN, end_spin)
 
 
-@case("views.regset_write", door="syscall64", covers=[111, 113])
+@case("views.regset_write", door="syscall64", also=CALLS, covers=[111, 113])
 def regset_write(trace: Trace) -> None:
     """PTRACE_SETREGSET of NT_PRSTATUS from iovecs of many lengths, in which r15, r8 and gs_base
-    are new (members 1, 10 and 23 of 27); read every view after each.
+    are new (members 1, 10 and 23 of 27), or ebx, edi and eflags (1, 5 and 15 of 17) where the
+    program's registers have 32 bits; read every view after each.
     """
-    with trace.launch(GETPID) as task:
+    with trace.launch(getpid(trace)) as task:
         task.syscall()
         task.syscall()
         own = requests.getregs(task.pid)
-        new = patched(own, r15=0x1515_1515, r8=0x8888_8888, gs_base=0x20_0000) + bytes(64)
-        for size in (0, 8, 72, 80, 184, REGS_SIZE, REGS_SIZE + 8, 12, REGS_SIZE - 1):
+        image = requests.getregset(task.pid, REGS_SIZE)
+        if len(image) == REGS_SIZE:
+            new = patched(image, r15=0x1515_1515, r8=0x8888_8888, gs_base=0x20_0000)
+            sizes = (0, 8, 72, 80, 184, REGS_SIZE, REGS_SIZE + 8, 12, REGS_SIZE - 1)
+        else:
+            new = patched(image, bx=0x1515_1515, di=0x8888_8888, flags=0x203)
+            sizes = (0, 4, 16, 20, 60, len(image), len(image) + 4, 6, len(image) - 1)
+        new += bytes(64)
+        for size in sizes:
             try:
                 took = requests.setregset(task.pid, new[:size])
             except requests.PtraceError as error:
@@ -312,23 +354,26 @@ def regset_write(trace: Trace) -> None:
             task.again()
             requests.setregs(task.pid, own)
         task.finish()
-    trace.control(GETPID)
+    trace.control(getpid(trace))
 
 
 def patched(regs: bytes, **words: int) -> bytes:
-    """Replace registers in struct user_regs_struct."""
+    """Replace registers in struct user_regs_struct; which width's, its size tells."""
     image = bytearray(regs)
     for name, word in words.items():
-        struct.pack_into("=Q", image, 8 * REGISTERS.index(name), word & WORD)
+        if len(regs) < REGS_SIZE:
+            struct.pack_into("=I", image, 4 * REGISTERS_32.index(name), word & 0xFFFF_FFFF)
+        else:
+            struct.pack_into("=Q", image, 8 * REGISTERS.index(name), word & WORD)
     return bytes(image)
 
 
-@case("views.info_sizes", door="syscall64", covers=[125, 126])
+@case("views.info_sizes", door="syscall64", also=CALLS, covers=[125, 126])
 def info_sizes(trace: Trace) -> None:
     """PTRACE_GET_SYSCALL_INFO into buffers of many sizes, at an enter, an exit and a signal stop;
     the size that it tells, and the bytes that it writes.
     """
-    with trace.launch(GETPID) as task:
+    with trace.launch(getpid(trace)) as task:
         for signo in (0, 0, signal.SIGUSR1):
             if signo:
                 task.signal(signo)
@@ -338,7 +383,7 @@ def info_sizes(trace: Trace) -> None:
                 trace.add_read(
                     "GET_SYSCALL_INFO", size=str(size), told=str(told), written=str(written)
                 )
-    trace.control(GETPID)
+    trace.control(getpid(trace))
 
 
 OFFSETS = (0, 120, 208, 216, 224, 736, 840, 880, 888, 896, 904, 912, 920,
@@ -374,7 +419,7 @@ def addresses(trace: Trace) -> None:
     """Requests that read and write registers at an address of the tracer that is not mapped; then
     PTRACE_SETREGS and SETREGSET from memory that ends behind the tenth register.
     """
-    with trace.launch(GETPID) as task:
+    with trace.launch(getpid(trace)) as task:
         task.syscall()
         task.syscall()
         try_all(trace, task, address="0")
@@ -388,7 +433,7 @@ def addresses(trace: Trace) -> None:
             task.again()
             requests.setregs(task.pid, own)
         task.finish()
-    trace.control(GETPID)
+    trace.control(getpid(trace))
 
 
 @case("views.not_stopped", door="none", covers=[130, 134])
@@ -402,7 +447,7 @@ def not_stopped(trace: Trace) -> None:
         task.until_ready()
         try_all(trace, task)
     trace.heading(task="asleep")
-    with trace.launch(READ) as task:
+    with trace.launch(read(trace)) as task:
         task.resume()
         task.until_asleep()
         try_all(trace, task)
@@ -437,15 +482,18 @@ def try_all(trace: Trace, task: Task, **told: str) -> None:
 
 
 def write(task: Task, request: str, name: str, word: int) -> None:
-    """Write one register: alone, or by reading all, replacing it and writing all back."""
+    """Write one register: alone, or by reading all, replacing it and writing all back.
+
+    A register set of 32-bit code has not all of them.
+    """
     if request == "POKEUSER":
         requests.pokeuser(task.pid, 8 * REGISTERS.index(name), word & WORD)
-        return
-    image = patched(requests.getregs(task.pid), **{name: word})
-    if request == "SETREGS":
-        requests.setregs(task.pid, image)
+    elif request == "SETREGS":
+        requests.setregs(task.pid, patched(requests.getregs(task.pid), **{name: word}))
     else:
-        requests.setregset(task.pid, image)
+        image = requests.getregset(task.pid, REGS_SIZE)
+        if len(image) == REGS_SIZE or name in REGISTERS_32:
+            requests.setregset(task.pid, patched(image, **{name: word}))
 
 
 WRITERS = ("POKEUSER", "SETREGS", "SETREGSET")
@@ -485,13 +533,13 @@ PLAIN = ("r15", "r14", "r13", "r12", "bp", "bx", "r11", "r10", "r9", "r8", "ax",
 """Registers that hold any 64 bits."""
 
 
-@case("views.round_trip", door="syscall64", covers=[109, 110, 113, 114])
+@case("views.round_trip", door="syscall64", also=CALLS, covers=[109, 110, 113, 114])
 def round_trip(trace: Trace) -> None:
     """Write every other bit of each general register, orig_ax, ip and sp, then the bits between
     them, by each of three requests, and read them back through every view; registers that behave
     alike share a line. Then put all back, and let the program see.
     """
-    with trace.launch(GETPID) as task:
+    with trace.launch(getpid(trace)) as task:
         task.syscall()
         task.syscall()
         for request in WRITERS:
@@ -505,38 +553,41 @@ def round_trip(trace: Trace) -> None:
                 )  # fmt: skip
         task.again()
         task.finish()
-    trace.control(GETPID)
+    trace.control(getpid(trace))
 
 
-@case("views.orig_ax_bits", door="syscall64", covers=[113, 114, 125, 129])
+@case("views.orig_ax_bits", door="syscall64", also=CALLS, covers=[113, 114, 125, 129])
 def orig_ax_bits(trace: Trace) -> None:
     """Toggle each of the 64 bits of orig_ax alone, at an enter, an exit and a signal stop, by each
-    of three requests, and read it back through every view.
+    of three requests, and read it back through every view. At further doors, toggle every other.
     """
-    with trace.launch(GETPID) as task:
+    each = [1 << bit for bit in range(64)]
+    toggles = each if trace.door.name == "syscall64" else HALVES
+    with trace.launch(getpid(trace)) as task:
         for signo in (0, 0, signal.SIGUSR1):
             if signo:
                 task.signal(signo)
             task.syscall()
             for request in WRITERS:
-                seen = follow(task, request, "orig_ax", [1 << bit for bit in range(64)])
+                seen = follow(task, request, "orig_ax", toggles)
                 trace.add_poke(
                     request, registers="orig_ax", writable=f"{seen.writable:#x}",
                     others=seen.others, views=seen.views,
                 )  # fmt: skip
-    trace.control(GETPID)
+    trace.control(getpid(trace))
 
 
-@case("views.flags_written", door="syscall64", covers=[120])
+@case("views.flags_written", door="syscall64", also=CALLS, covers=[120])
 def flags_written(trace: Trace) -> None:
     """Toggle each bit of the flags alone, by each of three requests; then write all that can be
-    written, but TF, and let the program see.
+    written, but TF, and let the program see. At further doors, those bits that have a meaning.
     """
-    with trace.launch(GETPID) as task:
+    bits = range(64) if trace.door.name == "syscall64" else (*range(22), 32, 63)
+    with trace.launch(getpid(trace)) as task:
         task.syscall()
         stop = task.syscall()
         for request in WRITERS:
-            seen = follow(task, request, "flags", [1 << bit for bit in range(64)])
+            seen = follow(task, request, "flags", [1 << bit for bit in bits])
             trace.add_poke(
                 request, registers="flags", writable=flags(seen.writable), others=seen.others,
                 views=seen.views,
@@ -544,7 +595,7 @@ def flags_written(trace: Trace) -> None:
         task.poke(flags=stop.regs["flags"] | (seen.writable & ~TF))
         task.again()
         task.finish()
-    trace.control(GETPID)
+    trace.control(getpid(trace))
 
 
 def try_values(
@@ -568,7 +619,7 @@ def try_values(
 SELECTORS = (0, 1, 2, 3, 0x10, 0x18, 0x20, 0x23, 0x2B, 0x33, 0x7B, 0xFFFC, 0xFFFF, 0x1_002B)
 
 
-@case("views.selectors", door="none", covers=[118])
+@case("views.selectors", door="none", also=ABIS, covers=[118])
 def selectors(trace: Trace) -> None:
     """Write selectors, null ones, the kernel's and the program's, into each segment register, and
     read back what the kernel kept; at a stop of a program that never runs on.
@@ -581,16 +632,161 @@ def selectors(trace: Trace) -> None:
     trace.control(SPIN, end_spin)
 
 
+FULL, LOWER = 0x1122_3344_5566_7788, 0x99AA_BBCC
+GENERAL_32 = ("bx", "cx", "dx", "si", "di", "bp", "ax", "orig_ax", "ip", "sp")
+
+
+def narrow(task: Task, name: str, word: int) -> None:
+    """Write one register by PTRACE_POKEUSER as a 32-bit tracer does.
+
+    :raises PtraceError: the kernel refused it
+    """
+    error = lib.origax_narrow_poke(task.pid, 4 * REGISTERS_32.index(name), word & 0xFFFF_FFFF)
+    if error:
+        raise requests.PtraceError("PTRACE_POKEUSER by int $0x80", errno=-error, pid=task.pid)
+
+
+@case("views.narrow_written", door="syscall64", also=CALLS,
+      covers=[113, 114, 115, 117, 120], needs=["ia32", "tracer64"])  # fmt: skip
+def narrow_written(trace: Trace) -> None:
+    """Write all 64 bits of each general register, then 32 by a 32-bit PTRACE_POKEUSER, at the exit
+    of getpid(); toggle each bit of the flags likewise; tell what they become. Then put all back.
+    """
+    with trace.launch(getpid(trace)) as task:
+        task.syscall()
+        own = task.syscall()
+        alike: dict[tuple[int, str], list[str]] = {}
+        for name in GENERAL_32:
+            requests.write_register(task.pid, name, FULL)
+            narrow(task, name, LOWER)
+            stop = task.glance()
+            views = ",".join(sorted(stop.differs)) or "agree"
+            alike.setdefault((stop.regs[name], views), []).append(name)
+        for (word, views), names in alike.items():
+            trace.add_poke(
+                "narrow", registers=",".join(names), before=hex(FULL), wrote=hex(LOWER),
+                now=hex(word), views=views,
+            )  # fmt: skip
+        writable = 0
+        for bit in range(32):
+            narrow(task, "flags", own.regs["flags"] ^ 1 << bit)
+            writable |= task.glance().regs["flags"] ^ own.regs["flags"]
+            narrow(task, "flags", own.regs["flags"])
+        trace.add_poke("narrow", registers="flags", writable=flags(writable))
+        task.again()
+        task.put_back(own)
+        task.finish()
+    trace.control(getpid(trace))
+
+
+@case("views.narrow_selectors", door="none", also=ABIS,
+      covers=[115, 118, 122], needs=["ia32", "tracer64"])  # fmt: skip
+def narrow_selectors(trace: Trace) -> None:
+    """Write selectors into each segment register by a 32-bit PTRACE_POKEUSER, and read back what
+    the kernel kept. Then a base into fs and gs, and a selector, which takes the base along.
+    """
+    with trace.launch(SPIN) as task:
+        own = at_spin(trace, task)
+        for name in ("cs", "ss", "ds", "es", "fs", "gs"):
+            put = partial(narrow, task, name)
+            try_values(trace, task, "narrow", name, SELECTORS, put)
+        task.put_back(own)
+        for name in ("fs", "gs"):
+            task.poke(**{f"{name}_base": 0x1234_5000})
+            task.narrow_poke(**{name: 0x2B})
+            task.again()
+    trace.control(SPIN, end_spin)
+
+
+def words_of(stop: Stop, name: str) -> dict[str, str]:
+    """Give a register as each view has it, in all the bits that the view has."""
+    if isinstance(stop.source, Reading):
+        return {}
+    raw = ffi.from_buffer("struct origax_stop *", stop.source)
+    at, at_32 = REGISTERS.index(name), REGISTERS_32.index(name)
+    words: dict[str, int] = {}
+    if raw.bits == 64:
+        words |= {"GETREGS": getattr(raw.regs, name), "PEEKUSER": raw.user[at]}
+    if raw.regset_size == REGS_SIZE:
+        words["GETREGSET"] = getattr(raw.regset, name)
+    else:
+        words["GETREGSET"] = ffi.cast("uint32_t *", ffi.addressof(raw.regset))[at_32]
+    words |= {"narrow": raw.narrow[at_32], "narrow_user": raw.narrow_user[at_32]}
+    return {view: f"{word:#x}" for view, word in words.items()}
+
+
+@case("views.code_and_stack", door="syscall64", also=CALLS,
+      covers=[22, 112, 131], needs=["ia32", "core_dumps"])  # fmt: skip
+def code_and_stack(trace: Trace) -> None:
+    """cs and ss, with all the bits that each view has for them: of a 64-bit and of a 32-bit tracer,
+    of a handler's frame and of the core file; at the enter and the exit of getpid(), at a signal
+    out of pause(), an int3, and PTRACE_INTERRUPT of the loop.
+    """
+    trap = replace(INT3, handlers=[Handler(signal.SIGTRAP)])
+    sleeping = Probe(
+        site="syscall", regs=trace.door.call("pause"), handlers=[Handler(signal.SIGUSR1)]
+    )
+    for hand in ("", "ia32"):
+        by = {"tracer": hand or "own"}
+        trace.heading(**by, at="getpid")
+        with trace.launch(getpid(trace), hand=hand) as task:
+            code_of(trace, task, task.syscall())
+            code_of(trace, task, task.syscall())
+            task.finish()
+        trace.heading(**by, at="pause")
+        with trace.launch(sleeping, hand=hand) as task:
+            task.resume()
+            task.until_asleep()
+            task.signal(signal.SIGUSR1)
+            code_of(trace, task, task.take())
+            task.cont(signal.SIGUSR1)
+        trace.heading(**by, at="int3")
+        with trace.launch(trap, hand=hand) as task:
+            code_of(trace, task, task.cont())
+            task.cont(signal.SIGTRAP)
+        trace.heading(**by, at="spin")
+        with trace.launch(SPIN, hand=hand) as task:
+            code_of(trace, task, at_spin(trace, task))
+    trace.heading(at="core")
+    with core.directory() as where:
+        probe = Probe(site=INT3.site, setup="core", args=[where.fd])
+        with trace.launch(probe) as task:
+            stop = task.cont()
+            task.cont(stop.signo)
+            for note in where.take(task.pid):
+                told = {name: f"{note.regs[name]:#x}" for name in ("cs", "ss")}
+                trace.add_read("NT_PRSTATUS", size=str(note.size), **told)
+    trace.control(trap)
+
+
+@case("views.perf_registers", door="none", also=ABIS,
+      covers=[22, 80], needs=["perf_swclock"])  # fmt: skip
+def perf_registers(trace: Trace) -> None:
+    """cs and ss of a spinning program, as perf samples them in the frame of a timer interrupt."""
+    with trace.launch(SPIN) as task:
+        task.resume()
+        task.until_ready()
+        trace.add_read("perf", **perf.sample(task.pid, trace.wait_for))
+        task.interrupt()
+    trace.control(SPIN, end_spin)
+
+
+def code_of(trace: Trace, task: Task, stop: Stop) -> None:
+    """Tell cs and ss of a stop."""
+    for name in ("cs", "ss"):
+        trace.add_read(name, task.who, **words_of(stop, name))
+
+
 @case("views.data_selectors", door="syscall64", covers=[118, 122], needs=["fsgsbase"])
 def data_selectors(trace: Trace) -> None:
     """At the exit of getpid(), write the program's data selector into ds, es, fs and gs."""
-    with trace.launch(GETPID) as task:
+    with trace.launch(getpid(trace)) as task:
         task.syscall()
         task.syscall()
         task.poke(ds=0x2B, es=0x2B, fs=0x2B, gs=0x2B)
         task.again()
         task.finish()
-    trace.control(GETPID)
+    trace.control(getpid(trace))
 
 
 BASES = (0, 0x1234_5000, 0x7FFF_FFFF_EFFF, 0x7FFF_FFFF_F000, 0xFF_FFFF_FFFF_EFFF,
@@ -610,7 +806,7 @@ def bases(trace: Trace) -> None:
         trace.heading(register=name)
         where = trace.board_address("result")
         probe = Probe(
-            site="syscall", regs={"ax": Nr.arch_prctl, "di": ARCH_GET[name], "si": where},
+            site="syscall", regs=trace.door.call("arch_prctl", ARCH_GET[name], where),
             results=[name],
         )  # fmt: skip
         with trace.launch(probe) as task:
@@ -625,7 +821,7 @@ def bases(trace: Trace) -> None:
             task.again()
             task.syscall()
             task.finish()
-    trace.control(GETPID)
+    trace.control(getpid(trace))
 
 
 @case("views.refused_midway", door="syscall64", covers=[118])
@@ -633,7 +829,7 @@ def refused_midway(trace: Trace) -> None:
     """PTRACE_SETREGS and SETREGSET of all registers, among which a cs of 0, or an fs_base in the
     kernel's half, is refused; r15 comes before, flags between the two, gs_base after both.
     """
-    with trace.launch(GETPID) as task:
+    with trace.launch(getpid(trace)) as task:
         task.syscall()
         task.syscall()
         own = requests.getregs(task.pid)
@@ -645,7 +841,7 @@ def refused_midway(trace: Trace) -> None:
                 task.again()
                 requests.setregs(task.pid, own)
         task.finish()
-    trace.control(GETPID)
+    trace.control(getpid(trace))
 
 
 SEGV = [Handler(signal.SIGSEGV)]
@@ -656,7 +852,7 @@ def bad_selectors(trace: Trace) -> None:
     """At the exit of getpid(), write a cs or ss that no program can run with, and go on: the
     return fails. The program's handler for SIGSEGV is told why, and ends it.
     """
-    probe = Probe(site="syscall", regs={"ax": Nr.getpid}, handlers=SEGV, quit_after=1)
+    probe = replace(getpid(trace), handlers=SEGV, quit_after=1)
     for name, words in (("cs", (0x3, 0x2B, 0xFFFB, 0xFFFF)), ("ss", (0x3, 0x33, 0xFFFB))):
         for word in words:
             return_with(trace, probe, name, word)
@@ -678,7 +874,7 @@ def ldt_stack(trace: Trace) -> None:
     """At the exit of getpid(), write an ss of the program's LDT, which it does not have: the
     kernel returns by way of the espfix stack, where the failure is a double fault.
     """
-    probe = Probe(site="syscall", regs={"ax": Nr.getpid}, handlers=SEGV, quit_after=1)
+    probe = replace(getpid(trace), handlers=SEGV, quit_after=1)
     return_with(trace, probe, "ss", 0xFFFF)
     trace.control(probe)
 
@@ -688,7 +884,7 @@ def noncanonical_ip(trace: Trace) -> None:
     """At the enter, and at the exit, of getpid(), and at a signal in the program's loop, write an
     ip that is no address at all, and go on. The handler for SIGSEGV is told, and ends it.
     """
-    call_probe = Probe(site="syscall", regs={"ax": Nr.getpid}, handlers=SEGV, quit_after=1)
+    call_probe = replace(getpid(trace), handlers=SEGV, quit_after=1)
     for at, count in (("enter", 1), ("exit", 2)):
         trace.heading(at=at)
         with trace.launch(call_probe) as task:
@@ -704,22 +900,22 @@ def noncanonical_ip(trace: Trace) -> None:
     trace.control(call_probe)
 
 
-@case("views.regset_follows_cs", door="none", covers=[112], needs=["ia32"])
+@case("views.regset_follows_cs", door="none", also=ABIS, covers=[112], needs=["ia32"])
 def regset_follows_cs(trace: Trace) -> None:
-    """Write the 32-bit cs into a 64-bit program, and read its register set by iovecs of many
-    lengths; write the first twelve 32-bit registers back as they are, orig_eax the last of them.
-    The program never runs on.
+    """Write the cs of the other width into a program, and read its register set by iovecs of many
+    lengths; write the first 48 bytes back as they are: twelve 32-bit registers, orig_eax the last
+    of them, or six 64-bit ones. The program never runs on.
     """
     with trace.launch(SPIN) as task:
-        at_spin(trace, task)
-        task.poke(cs=0x23)
+        own = at_spin(trace, task).regs["cs"]
+        task.poke(cs=CODE_32 if own == CODE_64 else CODE_64)
         task.again()
         for size in (REGS_SIZE, 68, 48, 0, 66):
             tell_regset(trace, task, size)
         told = requests.setregset(task.pid, requests.getregset(task.pid, 48))
         trace.add_poke("SETREGSET", size="48", told=str(told))
         task.again()
-        task.poke(cs=0x33)
+        task.poke(cs=own)
         task.again()
     trace.control(SPIN, end_spin)
 
@@ -734,7 +930,7 @@ def event_message(trace: Trace) -> None:
         trace.add_read("GETEVENTMSG", task.who, value=stop.message)
 
     trace.heading(of="getpid")
-    with trace.launch(GETPID) as task:
+    with trace.launch(getpid(trace)) as task:
         message(task, task.syscall())
         message(task, task.syscall())
         task.signal(signal.SIGUSR1)
@@ -746,39 +942,42 @@ def event_message(trace: Trace) -> None:
         message(task, task.cont())
         message(task, task.cont(signal.SIGSTOP))
     trace.heading(of="fork")
-    with trace.launch(FORK, CHILDREN) as task:
+    with trace.launch(fork(trace), CHILDREN) as task:
         child, stop = forked(trace, task)
         message(task, stop)
         message(child, child.take())
         task.signal(signal.SIGUSR1)
         message(task, task.cont())
-    trace.control(FORK)
+    trace.control(fork(trace))
 
 
-@case("views.core", door="syscall64", covers=[131], needs=["core_dumps"])
+@case("views.core", door="syscall64", also=CALLS, covers=[131], needs=["core_dumps"])
 def core_file(trace: Trace) -> None:
     """Let a spinning program, and one asleep in pause(), die by SIGQUIT, and one by an int3; read
     the registers in the core file, and compare them with the last stop's. Then let the first two
     die with nobody tracing, and compare their core files with the same stops.
     """
     with core.directory() as where:
-        for name, (probe, die) in dying(where.fd).items():
+        for name, (probe, die) in dying(trace, where.fd).items():
             trace.heading(at=name)
             with trace.launch(probe) as task:
                 task.resume()
                 die(task)
                 stop = task.take()
                 task.cont(stop.signo)
-                dumped(trace, task.pid, where.take(task.pid), stop.regs)
+                pad = program.vdso()[1]
+                dumped(trace, task.pid, where.take(task.pid), stop, stop.regs)
             # Untraced, the kernel would write to its log that a program died of an int3.
             if probe.site != INT3.site:
                 trace.heading(at=name, traced="no")
                 pid = trace.control(probe, die)
                 trace.pids[pid] = "$pid"
-                dumped(trace, pid, where.take(pid), stop.regs)
+                # Each program has its vDSO elsewhere.
+                moved = {"ip": program.vdso()[1]} if stop.regs["ip"] == pad else {}
+                dumped(trace, pid, where.take(pid), stop, {**stop.regs, **moved})
 
 
-def dying(fd: int) -> Mapping[str, tuple[Probe, Callable[[Task], None]]]:
+def dying(trace: Trace, fd: int) -> Mapping[str, tuple[Probe, Callable[[Task], None]]]:
     """Programs that die with a core file, and how to have them die once they run."""
 
     def quit_spinning(task: Task) -> None:
@@ -792,23 +991,27 @@ def dying(fd: int) -> Mapping[str, tuple[Probe, Callable[[Task], None]]]:
     return {
         "spin": (Probe(site=SPIN.site, setup="core", args=[fd]), quit_spinning),
         "pause": (
-            Probe(site="syscall", setup="core", args=[fd], regs={"ax": Nr.pause}), quit_asleep,
+            Probe(site="syscall", setup="core", args=[fd], regs=trace.door.call("pause")),
+            quit_asleep,
         ),
         "int3": (Probe(site=INT3.site, setup="core", args=[fd]), lambda task: None),
     }  # fmt: skip
 
 
 def dumped(
-    trace: Trace, pid: int, notes: Iterable[core.Prstatus], last: Mapping[str, int]
+    trace: Trace, pid: int, notes: Iterable[core.Prstatus], stop: Stop, last: Mapping[str, int]
 ) -> None:
-    """Tell what a core file holds; `views` compares it with the last stop."""
+    """Tell what a core file holds; `views` compares it with the last stop, and its registers."""
     for note in notes:
         name = signal.Signals(note.signo).name
         trace.add_read("NT_PRSTATUS", size=str(note.size), signal=name, pid=note.pid)
-        wrong = {n: hex(word) for n, word in note.regs.items() if word != last[n]}
-        differs = {"core": wrong} if wrong else {}
-        stop = Stop("tracee", pid, "core", 0, Reading(note.regs, differs, debug=(0,) * 8))
-        trace.add_stop(stop, again=True)
+        mask = (1 << note.bits) - 1
+        wrong = {n: hex(word) for n, word in note.regs.items() if word != last[n] & mask}
+        reading = Reading(
+            note.regs, {"core": wrong} if wrong else {}, debug=(0,) * 8, bits=note.bits,
+            arch=stop.arch,
+        )  # fmt: skip
+        trace.add_stop(Stop("tracee", pid, "core", 0, reading), again=True)
 
 
 INFO_SIZE = 88
@@ -822,7 +1025,7 @@ def set_syscall_info(trace: Trace) -> None:
     """PTRACE_SET_SYSCALL_INFO at an enter stop: another number, all arguments, numbers beyond 32
     bits, -1; at an exit stop: a result and an error; and what it refuses, there and at a signal.
     """
-    with trace.launch(GETPID) as task:
+    with trace.launch(getpid(trace)) as task:
         task.syscall()
         for nr in (Nr.getppid, -2, -1, 1 << 32 | Nr.getppid, (1 << 32) - 1):
             arguments = [nr + 0x1111_0000 * n & WORD for n in range(1, 7)]
@@ -838,7 +1041,7 @@ def set_syscall_info(trace: Trace) -> None:
         task.signal(signal.SIGUSR1)
         task.syscall()
         put_info(trace, task, NONE, 0, wrong="op")
-    trace.control(GETPID)
+    trace.control(getpid(trace))
 
 
 def put_info(
@@ -860,7 +1063,7 @@ def memory(trace: Trace) -> None:
     /proc/PID/mem and process_vm_readv; write each by one of them and read it by all three.
     """
     places = {"board": trace.board_address("arg"), "nowhere": 0}
-    probe = Probe(site="syscall", regs={"ax": Nr.getpid}, args=[0x1122_3344_5566_7788])
+    probe = Probe(site="syscall", regs={"ax": trace.number("getpid")}, args=[0x1122_3344_5566_7788])
     with trace.launch(probe) as task:
         task.syscall()
         for place, address in places.items():

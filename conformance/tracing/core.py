@@ -17,19 +17,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from conformance.abi import REGISTERS
+from conformance.abi import REGISTERS, REGISTERS_32
 from conformance.errors import HarnessError
+from conformance.tracing import image
+from conformance.tracing.image import PT_NOTE, parsed
 
 ENOUGH: Final = 1 << 20
 """Bytes of a core file that hold its headers and notes, and few more."""
 NT_PRSTATUS: Final = 1
-PT_NOTE: Final = 4
-_EHDR: Final = struct.Struct("<16xHHIQQQIHHHHHH")
-_PHDR: Final = struct.Struct("<IIQQQQQQ")
-_NHDR: Final = struct.Struct("<III")
-_REGS: Final = struct.Struct("<27Q")
-_SIGNO_AT, _PID_AT, _REGS_AT, PRSTATUS_SIZE = 12, 32, 112, 336
-"""Of struct elf_prstatus of 64-bit x86: pr_cursig, pr_pid, pr_reg, and all of it."""
+SIGNO_AT: Final = 12
+"""pr_cursig in struct elf_prstatus of every ABI."""
+LAYOUTS: Final = {336: (32, 112, 64), 144: (24, 72, 32), 296: (24, 72, 64)}
+"""By the size of struct elf_prstatus, which is the ABI's (x86_64, ia32, x32): where pr_pid and
+pr_reg are, and how many bits a register has (fs/binfmt_elf.c, include/linux/elfcore-compat.h)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ class Prstatus:
     signo: int
     pid: int
     regs: Mapping[str, int]
+    bits: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,31 +90,25 @@ def directory() -> Iterator[Directory]:
             os.close(fd)
 
 
-def notes(image: bytes) -> tuple[Prstatus, ...]:
-    """Read every NT_PRSTATUS note of an ELF core file, in its order.
+def notes(file: bytes) -> tuple[Prstatus, ...]:
+    """Read every NT_PRSTATUS note of an ELF core file of either width, in its order.
 
-    :raises ValueError: it is no ELF file
-    :raises struct.error: it ends too early
+    :raises struct.error: it is no ELF file, or ends too early
     """
-    if image[:4] != b"\x7fELF":
-        raise ValueError("no ELF file")
-    _, _, _, _, phoff, _, _, _, phentsize, phnum, *_ = _EHDR.unpack_from(image)
     found: list[Prstatus] = []
-    for number in range(phnum):
-        kind, _, offset, _, _, size, _, _ = _PHDR.unpack_from(image, phoff + number * phentsize)
-        if kind == PT_NOTE:
-            found.extend(_prstatus(image[offset : offset + size]))
+    for segment in parsed(file).segments:
+        if segment.kind == PT_NOTE:
+            found.extend(
+                _prstatus(note) for kind, note in image.notes(segment.data)
+                if kind == NT_PRSTATUS and len(note) in LAYOUTS
+            )  # fmt: skip
     return tuple(found)
 
 
-def _prstatus(segment: bytes) -> Iterator[Prstatus]:
-    at = 0
-    while at + _NHDR.size <= len(segment):
-        name_size, size, kind = _NHDR.unpack_from(segment, at)
-        data = at + _NHDR.size + (name_size + 3 & ~3)
-        if kind == NT_PRSTATUS and size == PRSTATUS_SIZE:
-            (signo,) = struct.unpack_from("<h", segment, data + _SIGNO_AT)
-            (pid,) = struct.unpack_from("<i", segment, data + _PID_AT)
-            regs = _REGS.unpack_from(segment, data + _REGS_AT)
-            yield Prstatus(size, signo, pid, dict(zip(REGISTERS, regs, strict=True)))
-        at = data + (size + 3 & ~3)
+def _prstatus(note: bytes) -> Prstatus:
+    pid_at, regs_at, bits = LAYOUTS[len(note)]
+    names, letter = (REGISTERS, "Q") if bits == 64 else (REGISTERS_32, "I")
+    (signo,) = struct.unpack_from("<h", note, SIGNO_AT)
+    (pid,) = struct.unpack_from("<i", note, pid_at)
+    regs = struct.unpack_from(f"<{len(names)}{letter}", note, regs_at)
+    return Prstatus(len(note), signo, pid, dict(zip(names, regs, strict=True)), bits)

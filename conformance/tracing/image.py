@@ -80,8 +80,15 @@ def elf(path: Path) -> Elf:
     :raises OSError: it cannot be read
     :raises struct.error: it is none
     """
-    file = path.read_bytes()
-    if file[:4] != b"\x7fELF":
+    return parsed(path.read_bytes())
+
+
+def parsed(file: bytes) -> Elf:
+    """Take an ELF file of either width apart.
+
+    :raises struct.error: it is none, or ends too early
+    """
+    if file[:5] not in (b"\x7fELF\x01", b"\x7fELF\x02"):
         raise struct.error("no ELF file")
     wide = file[4] == 2
     # e_entry, e_phoff; e_phentsize, e_phnum
@@ -98,12 +105,14 @@ def elf(path: Path) -> Elf:
 
 
 def notes(segment: bytes) -> Iterator[tuple[int, bytes]]:
-    """Take a PT_NOTE segment apart: the type and the description of each note."""
+    """Take a PT_NOTE segment apart: the type and the description of each note that is whole."""
     head = struct.Struct("<III")
     at = 0
     while at + head.size <= len(segment):
         name_size, size, kind = head.unpack_from(segment, at)
         data = at + head.size + (name_size + 3 & ~3)
+        if data + size > len(segment):
+            return
         yield kind, segment[data : data + size]
         at = data + (size + 3 & ~3)
 
@@ -201,10 +210,18 @@ def executable(name: str, width: str = "x86_64") -> Path:
     return PROGRAMS / f"{name}_{width}"
 
 
+def width(path: Path) -> str:
+    """Width of the freestanding program at that path; empty for any other file."""
+    name, _, width = path.name.partition("_")
+    return width if path == executable(name, width) else ""
+
+
 @functools.cache
 def _entries() -> frozenset[int]:
-    """Entry points of the freestanding programs."""
-    return frozenset(elf(path).entry for path in PROGRAMS.glob("true_*"))
+    """Entry points of the freestanding programs that others execute."""
+    return frozenset(
+        elf(path).entry for name in ("true", "relay") for path in PROGRAMS.glob(f"{name}_*")
+    )
 
 
 def entry_place(address: int) -> str | None:

@@ -38,7 +38,7 @@ SMALL: Final = 1024
 """Below it are the numbers of all calls and signals, and flags: no pid may look like one."""
 NUMBERS: Final = (
     1792, 4096, 4369, 4660, 8738, 10000, 10752, 12345, 13107, 17476, 30583, 32768, 65528, 65531,
-    65532, 65535, 458753, 589825, 921102, 1048580, 2097152, 2097156, 3145732,
+    65532, 65535, 458753, 589825, 851969, 921102, 1048580, 2097152, 2097156, 3145732,
 )  # fmt: skip
 """The other numbers below PID_MAX_LIMIT that stand in goldens: nor may a pid look like one."""
 CHILDREN: Final = 16
@@ -103,10 +103,11 @@ class Context:
         if address in self.pads:
             return self.pads[address]
         entry, pad = self.vdso
-        if address and address == pad:
-            return "landing_pad"
-        if entry and entry <= address < entry + VDSO_SIZE:
-            return f"vdso+{address - entry}" if address > entry else "vdso"
+        if pad and entry <= address < entry + VDSO_SIZE:
+            if address == entry:
+                return "vdso"
+            # What precedes the entry instruction differs between kernels, so count from behind it.
+            return f"landing_pad{address - pad:+}" if address != pad else "landing_pad"
         return self.image.place(address) if self.image else entry_place(address)
 
 
@@ -142,8 +143,11 @@ def board() -> Any:
     return mapped
 
 
-def launch(probe: Probe, image: Image, cpu: int, traced: bool) -> int:
-    """Write the board and launch the program; returns its pid."""
+def launch(probe: Probe, image: Image, cpu: int, traced: bool, tracer: int = 0) -> int:
+    """Write the board and launch the program; returns its pid.
+
+    :param tracer: pid of who is to trace it, if it is not this process
+    """
     if probe.site not in image.labels:
         raise _unknown("site", probe.site, image.labels)
     if probe.setup is not None and probe.setup not in image.setups:
@@ -153,7 +157,7 @@ def launch(probe: Probe, image: Image, cpu: int, traced: bool) -> int:
             "a program's text is too long", f"{probe.text[:40]}... ({len(probe.text)} characters)",
             "install origax under a shorter path",
         )  # fmt: skip
-    pid = _start(probe, image, cpu, traced)
+    pid = _start(probe, image, cpu, traced, tracer)
     while looks_like_a_number(pid):
         kill_group(pid)
         kill(pid)
@@ -161,7 +165,7 @@ def launch(probe: Probe, image: Image, cpu: int, traced: bool) -> int:
         reap_group(pid)
         if pid < SMALL:
             lib.origax_use_up_pids(SMALL)
-        pid = _start(probe, image, cpu, traced)
+        pid = _start(probe, image, cpu, traced, tracer)
     if pid < 0:
         raise HarnessError(
             f"a probe could not be launched: {os.strerror(-pid)}", str(image.path),
@@ -178,11 +182,12 @@ def looks_like_a_number(pid: int) -> bool:
     return 0 < pid < SMALL or any(pid <= number < pid + CHILDREN for number in NUMBERS)
 
 
-def _start(probe: Probe, image: Image, cpu: int, traced: bool) -> int:
+def _start(probe: Probe, image: Image, cpu: int, traced: bool, tracer: int) -> int:
     """Write the board and launch; returns the pid, or a negative errno."""
     pinned = board()
     ffi.memmove(pinned, bytes(ffi.sizeof("struct origax_board")), ffi.sizeof("struct origax_board"))
     _write(pinned, probe, image, cpu, traced)
+    pinned.tracer = tracer
     return int(lib.origax_launch(os.fsencode(image.path)))
 
 

@@ -21,10 +21,14 @@ from ptrace.binding.linux_struct import iovec_struct
 
 from conformance.abi import REGISTERS, REGISTERS_32
 
-# include/uapi/linux/ptrace.h; python-ptrace has none of these.
+# include/uapi/linux/ptrace.h; python-ptrace has few of these.
 CONT: Final = 7
 SINGLESTEP: Final = 9
 SYSCALL: Final = 24
+PEEKUSER: Final = 3
+POKEUSER: Final = 6
+SETREGS: Final = 13
+DETACH: Final = 17
 ARCH_PRCTL: Final = 30
 SYSEMU: Final = 31
 SYSEMU_SINGLESTEP: Final = 32
@@ -32,6 +36,8 @@ SINGLEBLOCK: Final = 33
 SEIZE: Final = 0x4206
 INTERRUPT: Final = 0x4207
 LISTEN: Final = 0x4208
+GETREGSET: Final = 0x4204
+SETREGSET: Final = 0x4205
 GETSIGMASK: Final = 0x420A
 SETSIGMASK: Final = 0x420B
 GET_SYSCALL_INFO: Final = 0x420E
@@ -153,10 +159,15 @@ def write_register(pid: int, name: str, word: int) -> None:
     pokeuser(pid, LAYOUT.index(name) * WORD_SIZE, word & (1 << BITS) - 1)
 
 
-def packed(regs: Mapping[str, int]) -> bytes:
-    """Write registers by name as struct user_regs_struct."""
-    letter = "Q" if BITS == 64 else "I"
-    return struct.pack(f"={len(LAYOUT)}{letter}", *(regs[name] for name in LAYOUT))
+def write_debug(pid: int, offset: int, word: int) -> None:
+    """Write the debug register at that offset, likewise."""
+    pokeuser(pid, offset, word & (1 << BITS) - 1)
+
+
+def packed(regs: Mapping[str, int], bits: int = BITS) -> bytes:
+    """Write registers by name as struct user_regs_struct of that width."""
+    layout, letter = (REGISTERS, "Q") if bits == 64 else (REGISTERS_32, "I")
+    return struct.pack(f"={len(layout)}{letter}", *(regs[name] for name in layout))
 
 
 BY_ADDRESS: Final = {

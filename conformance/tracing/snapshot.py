@@ -198,8 +198,9 @@ class Stop:
 
 
 def debug_offset(name: str) -> int:
-    """Offset of a debug register in struct user."""
-    return (DEBUG_REGISTERS + DEBUG_NAMES.index(name)) * 8
+    """Offset of a debug register in struct user of the tracer's width."""
+    first = DEBUG_REGISTERS if requests.BITS == 64 else DEBUG_REGISTERS_32
+    return (first + DEBUG_NAMES.index(name)) * requests.WORD_SIZE
 
 
 def signal_name(signo: int) -> str:
@@ -335,7 +336,9 @@ def _reading(raw: bytes, pid: int, kind: str, status: int) -> Reading:
     if narrowed:
         differs["narrow"] = _compare(regs, narrow)
         seen = dict(zip(REGISTERS_32, user_32[:17], strict=True))
-        differs["narrow_user"] = _compare(regs, seen) | _between(user_32, 17, DEBUG_REGISTERS_32)
+        seen |= dict(zip(DEBUG_NAMES, user_32[DEBUG_REGISTERS_32:], strict=True))
+        ours = {**regs, **dict(zip(DEBUG_NAMES, debug, strict=True))}
+        differs["narrow_user"] = _compare(ours, seen) | _between(user_32, 17, DEBUG_REGISTERS_32)
     if kind.startswith("syscall") and message != {"syscall-enter": 1, "syscall-exit": 2}[kind]:
         differs["message"] = {"value": str(message)}
     for view, code in errors.items():

@@ -15,10 +15,11 @@ SITE("to_page_end",
      "76:\n" LABEL("page_end") ENTER LABEL_END);
 
 /*
- * A call under the program's own TF. SYSCALL, SYSENTER and int $0x80 all clear
- * TF on entry (MSR_SYSCALL_MASK; the others by themselves), so the first
- * single-step trap comes only after the kernel has returned.
+ * A call under the program's own TF. SYSCALL and int $0x80 clear TF on entry
+ * (MSR_SYSCALL_MASK; the other by itself), so the first single-step trap comes
+ * only after the kernel has returned. (By the vDSO: see ia32/fast.c.)
  */
+#if DOOR != VDSO
 SITE("tf_syscall",
      "pushf" W "\n"
      "or" W " $0x100, (%" SP ")\n"
@@ -27,20 +28,23 @@ SITE("tf_syscall",
      "pushf" W "\n" LABEL_END
      "and" W " $~0x100, (%" SP ")\n"
      "popf" W "\n");
+#endif
 
 /*
  * FUTEX_CMP_REQUEUE: a call that judges each of its six arguments by an error
  * of its own, and does nothing when all are right (kernel/futex/requeue.c).
+ * arg[0] is added to each: bits above those that a 32-bit call has.
  */
 SETUP(requeue)
 {
 	static uint32_t words[2] = { 0x51, 0 };
+	uint64_t more = board->arg[0];
 
-	board->in_.ARG1 = address_of(&words[0]);
-	board->in_.ARG2 = FUTEX_CMP_REQUEUE | FUTEX_PRIVATE_FLAG;
-	board->in_.ARG3 = 1;
-	board->in_.ARG4 = 1;
-	board->in_.ARG5 = address_of(&words[1]);
-	board->in_.ARG6 = words[0];
+	board->in_.ARG1 = more + address_of(&words[0]);
+	board->in_.ARG2 = more + (FUTEX_CMP_REQUEUE | FUTEX_PRIVATE_FLAG);
+	board->in_.ARG3 = more + 1;
+	board->in_.ARG4 = more + 1;
+	board->in_.ARG5 = more + address_of(&words[1]);
+	board->in_.ARG6 = more + words[0];
 	return 0;
 }

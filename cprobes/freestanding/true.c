@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The shortest program: exits with 42. That it runs shows that the kernel
- * loads executables of this width; it is also what the exec cases execute.
+ * loads executables of this width; it is also what the exec cases execute, and
+ * step through: each instruction is the same with every compiler.
  */
-void _start(void)
-{
+__asm__(".globl _start\n"
+	"_start:\n"
 #if defined(__i386__)
-	__asm__ volatile("int $0x80" : : "a"(1), "b"(42));
+	"movl $1, %eax\n"
+	"movl $42, %ebx\n"
+	"int $0x80\n"
 #elif defined(__ILP32__)
-	__asm__ volatile("syscall" : : "a"(0x40000000 | 60), "D"(42));
+	"movl $0x4000003c, %eax\n"
+	"movl $42, %edi\n"
+	"syscall\n"
 #else
-	__asm__ volatile("syscall" : : "a"(60), "D"(42));
+	"movl $60, %eax\n"
+	"movl $42, %edi\n"
+	"syscall\n"
 #endif
-	__builtin_unreachable();
-}
+	"ud2\n");

@@ -6,6 +6,12 @@
  */
 #include "probe.h"
 
+#ifdef __x86_64__
+#define WORD_BYTES "8"
+#else
+#define WORD_BYTES "4"
+#endif
+
 /*
  * Instructions that enter the kernel by no door: one #DB trap each when TF is
  * set, at the instruction that follows. A taken and an untaken jump, a call,
@@ -13,60 +19,60 @@
  */
 SITE("walk",
      "nop\n"
-     "leaq 1(%rbx), %rax\n"
-     "pushq %rax\n"
-     "popq %rcx\n"
-     "subq %rax, %rcx\n"
+     "lea" W " 1(%" BX "), %" AX "\n"
+     "push" W " %" AX "\n"
+     "pop" W " %" CX "\n"
+     "sub" W " %" AX ", %" CX "\n"
      "jz 71f\n"
      "ud2\n"
      "71: jnz 72f\n"
      "stc\n"
      "72: call 73f\n"
-     "73: leaq 8(%rsp), %rsp\n"
+     "73: lea" W " " WORD_BYTES "(%" SP "), %" SP "\n"
      "cld\n");
 
 /*
- * SYSCALL with plain code behind it. Its step ends by a SIGTRAP of the
+ * A system call with plain code behind it. Its step ends by a SIGTRAP of the
  * kernel's own making as the call exits (SYSCALL_WORK_SYSCALL_EXIT_TRAP).
  */
-SITE("call_nops", "syscall\nnop\nnop\n");
+SITE("call_nops", ENTER "nop\nnop\n");
 
 /* The same with plain code before it. */
-SITE("nop_call", "nop\nsyscall\nnop\n");
+SITE("nop_call", "nop\n" ENTER "nop\n");
 
 /* #BP by its one-byte and its two-byte form; a trap, so ip is behind it. */
 SITE("int3_nops", "int3\nnop\nnop\n");
 SITE("int_3_nops", ".byte 0xcd, 0x03\nnop\nnop\n");
 
 /* No entry: what PUSHF shows to a program that is being stepped. */
-SITE("pushf", "pushfq\npopq %rax\nnop\n");
+SITE("pushf", "pushf" W "\npop" W " %" AX "\nnop\n");
 
 /* No entry: PUSHF and POPF as a pair, as a program saves its flags. */
-SITE("pushf_popf", "pushfq\npopfq\nnop\nnop\nnop\n");
+SITE("pushf_popf", "pushf" W "\npopf" W "\nnop\nnop\nnop\n");
 
 /* No entry: POPF of flags that have no TF. */
-SITE("popf", "pushq $0x202\npopfq\nnop\nnop\nnop\n");
+SITE("popf", "push" W " $0x202\npopf" W "\nnop\nnop\nnop\n");
 
 /*
  * The program's own TF: #DB after each instruction from the one that follows
  * the first POPF, to the second POPF itself.
  */
 SITE("own_tf",
-     "pushq $0x302\n"
-     "popfq\n"
+     "push" W " $0x302\n"
+     "popf" W "\n"
      LABEL("own") "nop\n"
      "nop\n" LABEL_END
-     "pushq $0x202\n"
-     "popfq\n"
+     "push" W " $0x202\n"
+     "popf" W "\n"
      "nop\n");
 
 /* The program's own TF, in a loop of cx rounds. */
 SITE("own_loop",
-     "pushq $0x302\n"
-     "popfq\n"
+     "push" W " $0x302\n"
+     "popf" W "\n"
      "71: loop 71b\n"
-     "pushq $0x202\n"
-     "popfq\n");
+     "push" W " $0x202\n"
+     "popf" W "\n");
 
 /* #DB within one instruction: each round of REP is a step. */
 SITE("repeat", "rep stosb\nnop\n");
@@ -79,10 +85,10 @@ SITE("nops", "nop\nnop\nnop\nnop\n");
 
 /* Accesses for data breakpoints (#DB as a trap, after the access). */
 SITE("touch",
-     "movq %rax, (%rdi)\n"
-     "movb %al, 3(%rdi)\n"
-     "movq (%rdi), %rcx\n"
-     "movb 8(%rdi), %cl\n"
+     "mov" W " %" AX ", (%" DI ")\n"
+     "movb %al, 3(%" DI ")\n"
+     "mov" W " (%" DI "), %" CX "\n"
+     "movb 8(%" DI "), %cl\n"
      "nop\n");
 
 /*
@@ -93,12 +99,12 @@ SITE("rounds", "71: nop\nloop 71b\nnop\n");
 
 /*
  * MOV SS holds every #DB off until the next instruction has run. If that one
- * is SYSCALL or INT3, the #DB of a data breakpoint comes inside the kernel
+ * is SYSCALL, int $0x80 or INT3, the #DB of a data breakpoint comes inside the kernel
  * (CVE-2018-8897).
  */
-SITE("mov_ss_nop", "movw (%rdi), %ss\nnop\nnop\n");
-SITE("mov_ss_syscall", "movw (%rdi), %ss\nsyscall\nnop\n");
-SITE("mov_ss_int3", "movw (%rdi), %ss\nint3\nnop\n");
+SITE("mov_ss_nop", "movw (%" DI "), %ss\nnop\nnop\n");
+SITE("mov_ss_syscall", "movw (%" DI "), %ss\n" ENTER "nop\n");
+SITE("mov_ss_int3", "movw (%" DI "), %ss\nint3\nnop\n");
 
 /*
  * Branches for PTRACE_SINGLEBLOCK: #DB after each that is taken, when the
@@ -110,13 +116,13 @@ SITE("blocks",
      "jmp 71f\n"
      "nop\n"
      "71: nop\n"
-     "cmpq %rax, %rax\n"
+     "cmp" W " %" AX ", %" AX "\n"
      "jnz 72f\n"
      "nop\n"
      "jz 72f\n"
      "nop\n"
      "72: nop\n"
-     "syscall\n"
+     ENTER
      "nop\n"
      "jmp 69f\n");
 
@@ -130,19 +136,19 @@ SITE("fault", "ud2\nnop\n");
 SETUP(cells)
 {
 	board->result[0] = board->in_.ss;
-	board->in_.di = (uint64_t)board->result;
+	board->in_.di = address_of(board->result);
 	return 0;
 }
 
 /*
  * Arguments of rt_sigprocmask() that ask for the mask alone: the kernel writes
- * it to result[0], which the site finds in dx.
+ * it to result[0], whose address is the third of them.
  */
 SETUP(old_mask)
 {
-	board->in_.di = SIG_BLOCK;
-	board->in_.si = 0;
-	board->in_.dx = (uint64_t)board->result;
-	board->in_.r10 = 8;
+	board->in_.ARG1 = SIG_BLOCK;
+	board->in_.ARG2 = 0;
+	board->in_.ARG3 = address_of(board->result);
+	board->in_.ARG4 = 8;
 	return 0;
 }
