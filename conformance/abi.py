@@ -41,6 +41,7 @@ class Nr(IntEnum):
     rt_sigaction = 13
     rt_sigprocmask = 14
     rt_sigreturn = 15
+    madvise = 28
     pause = 34
     nanosleep = 35
     getpid = 39
@@ -104,6 +105,7 @@ class Nr32(IntEnum):
     rt_sigsuspend = 179
     sigaltstack = 186
     vfork = 190
+    madvise = 219
     gettid = 224
     tkill = 238
     futex = 240

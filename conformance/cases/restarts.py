@@ -9,10 +9,11 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
-from conformance.abi import Nr
 from conformance.cases import Handler, Probe, case
+from conformance.doors import CALLS as DOORS
 from conformance.tracing import requests
 from conformance.tracing.snapshot import Stop
 from conformance.tracing.tracee import Task, Trace
@@ -34,25 +35,30 @@ Action = Callable[[Task], object]
 class Call:
     """A system call that sleeps until it is let go.
 
+    :param system_call: its name in the door's table of numbers
     :param setup: the preparation in C that gives it its arguments
     :param args: those of the preparation, after the pipe that each of them has
     :param byte: a byte in the pipe lets it go; otherwise only a signal does
     """
 
     name: str
-    number: int
+    system_call: str
     setup: str | None = None
     args: tuple[int, ...] = ()
     byte: bool = True
 
 
-READ = Call("read", Nr.read, "read_blocks")
-LOCK_PI = Call("futex_lock_pi", Nr.futex, "lock_pi_blocks")
-PAUSE = Call("pause", Nr.pause, byte=False)
-NANOSLEEP = Call("nanosleep", Nr.nanosleep, "nanosleep_blocks", byte=False)
-POLL = Call("poll", Nr.poll, "poll_blocks", (AN_HOUR,))
+READ = Call("read", "read", "read_blocks")
+LOCK_PI = Call("futex_lock_pi", "futex", "lock_pi_blocks")
+PAUSE = Call("pause", "pause", byte=False)
+NANOSLEEP = Call("nanosleep", "nanosleep", "nanosleep_blocks", byte=False)
+POLL = Call("poll", "poll", "poll_blocks", (AN_HOUR,))
 CALLS: Final = (READ, LOCK_PI, PAUSE, NANOSLEEP, POLL)
 """One for ERESTARTSYS, ERESTARTNOINTR and ERESTARTNOHAND each, and two with a restart block."""
+
+PLAIN: Final = ("int80_32", "x32")
+"""One further door for each ABI, where what the kernel adds to it is the same at the others: the
+structures of a call's arguments, the frame of a signal."""
 
 
 def signals(*numbers: int) -> int:
@@ -82,14 +88,14 @@ def kill(task: Task) -> None:
 
 @contextlib.contextmanager
 def making(
-    call: Call, handlers: Sequence[Handler] = (Handler(SECOND),), **more: Any
+    trace: Trace, call: Call, handlers: Sequence[Handler] = (Handler(SECOND),), **more: Any
 ) -> Iterator[tuple[Probe, Action]]:
     """Yield a program that makes a call, and what lets the call go."""
     reader, writer = os.pipe()
     os.set_inheritable(reader, True)
     probe = Probe(
         setup=call.setup, args=(reader, *call.args), handlers=handlers,
-        **{"site": "syscall", "regs": {"ax": call.number}} | more,
+        **{"site": "syscall", "regs": {"ax": trace.number(call.system_call)}} | more,
     )  # fmt: skip
     release: Action = send(SECOND)
     if call.byte:
@@ -172,7 +178,7 @@ def untraced(trace: Trace, probe: Probe, *actions: Action) -> None:
 
 def released(trace: Trace, call: Call, **more: Any) -> None:
     """Run the control of a program that is only let go."""
-    with making(call, **more) as (probe, release):
+    with making(trace, call, **more) as (probe, release):
         untraced(trace, probe, release)
 
 
@@ -203,14 +209,14 @@ def dispose(trace: Trace, call: Call, **heading: object) -> None:
         trace.heading(**heading, signal=name)
         handlers = (*how.handlers, Handler(SECOND))
         sent = [send(how.signo)]
-        with making(call, handlers) as (probe, release), trace.launch(probe) as task:
+        with making(trace, call, handlers) as (probe, release), trace.launch(probe) as task:
             suppress = () if how.passed else (how.signo,)
             complete(trace, task, *sent, release, suppress=suppress)
-        with making(call, handlers) as (probe, release):
+        with making(trace, call, handlers) as (probe, release):
             untraced(trace, probe, *(sent if how.passed else ()), release)
 
 
-@case("restarts.read", door="syscall64", covers=[29, 33, 34, 35, 36])
+@case("restarts.read", door="syscall64", also=DOORS, covers=[29, 33, 34, 35, 36])
 def read(trace: Trace) -> None:
     """Interrupt a read() of an empty pipe by a signal: ignored by default, ignored on purpose,
     suppressed, handled, and handled with SA_RESTART. Write a byte once it sleeps again.
@@ -218,7 +224,7 @@ def read(trace: Trace) -> None:
     dispose(trace, READ)
 
 
-@case("restarts.futex_lock_pi", door="syscall64", covers=[31, 33, 34, 35, 36])
+@case("restarts.futex_lock_pi", door="syscall64", also=DOORS, covers=[31, 33, 34, 35, 36])
 def futex_lock_pi(trace: Trace) -> None:
     """Interrupt futex(FUTEX_LOCK_PI) by a signal of each disposition; have the lock's owner, a
     helper process, unlock it once the program sleeps again.
@@ -226,13 +232,13 @@ def futex_lock_pi(trace: Trace) -> None:
     dispose(trace, LOCK_PI)
 
 
-@case("restarts.pause", door="syscall64", covers=[30, 34, 35, 36])
+@case("restarts.pause", door="syscall64", also=DOORS, covers=[30, 34, 35, 36])
 def pause(trace: Trace) -> None:
     """Interrupt pause() by a signal of each disposition, and end it by another that is handled."""
     dispose(trace, PAUSE)
 
 
-@case("restarts.nanosleep", door="syscall64", covers=[32, 34, 35, 36])
+@case("restarts.nanosleep", door="syscall64", also=DOORS, covers=[32, 34, 35, 36])
 def nanosleep(trace: Trace) -> None:
     """Interrupt nanosleep() by a signal of each disposition, and end it by another that is
     handled: the second interrupts restart_syscall().
@@ -240,48 +246,48 @@ def nanosleep(trace: Trace) -> None:
     dispose(trace, NANOSLEEP)
 
 
-@case("restarts.poll", door="syscall64", covers=[32, 34, 35, 36])
+@case("restarts.poll", door="syscall64", also=DOORS, covers=[32, 34, 35, 36])
 def poll(trace: Trace) -> None:
     """Interrupt poll() of an empty pipe by a signal of each disposition, with a timeout and with
     none; write a byte once it sleeps again.
     """
     for timeout in (AN_HOUR, -1):
-        dispose(trace, Call("poll", Nr.poll, "poll_blocks", (timeout,)),
+        dispose(trace, Call("poll", "poll", "poll_blocks", (timeout,)),
                 timeout="none" if timeout < 0 else "hour")  # fmt: skip
 
 
-@case("restarts.clock_nanosleep", door="syscall64", covers=[30, 32, 34, 35, 36])
+@case("restarts.clock_nanosleep", door="syscall64", also=PLAIN, covers=[30, 32, 34, 35, 36])
 def clock_nanosleep(trace: Trace) -> None:
     """Interrupt clock_nanosleep() by a signal of each disposition: a relative one has a restart
     block, an absolute one is made again.
     """
     for name, flags in (("relative", 0), ("absolute", TIMER_ABSTIME)):
-        call = Call("clock_nanosleep", Nr.clock_nanosleep, "clock_nanosleep_blocks", (flags,),
+        call = Call("clock_nanosleep", "clock_nanosleep", "clock_nanosleep_blocks", (flags,),
                     byte=False)  # fmt: skip
         dispose(trace, call, time=name)
 
 
-@case("restarts.futex_wait", door="syscall64", covers=[29, 32, 33, 34, 35, 36])
+@case("restarts.futex_wait", door="syscall64", also=PLAIN, covers=[29, 32, 33, 34, 35, 36])
 def futex_wait(trace: Trace) -> None:
     """Interrupt futex(FUTEX_WAIT) by a signal of each disposition: with a timeout it has a restart
     block, without one it is made again. Have a helper process wake it once it sleeps again.
     """
     for timeout in (0, 1):
-        dispose(trace, Call("futex_wait", Nr.futex, "futex_wait_blocks", (timeout,)),
+        dispose(trace, Call("futex_wait", "futex", "futex_wait_blocks", (timeout,)),
                 timeout="hour" if timeout else "none")  # fmt: skip
 
 
-def made(stop: Stop) -> bool:
-    """Whether this is the exit of a clone() that made a child."""
-    return at_exit(stop) and stop.regs["orig_ax"] == Nr.clone and 0 < stop.regs["ax"] < 1 << 22
+def made(stop: Stop, number: int) -> bool:
+    """Whether this is the exit of a call of that number, clone(), that made a child."""
+    return at_exit(stop) and stop.regs["orig_ax"] == number and 0 < stop.regs["ax"] < 1 << 22
 
 
-@case("restarts.clone", door="syscall64", covers=[31, 35])
+@case("restarts.clone", door="syscall64", also=PLAIN, covers=[31, 35])
 def clone(trace: Trace) -> None:
     """Send a signal at the enter stop of clone(), of each disposition. Then PTRACE_SYSCALL to the
     exit of the call that succeeds; the program waits for its children, and finds just one.
     """
-    registers = {"ax": Nr.clone, "di": 0, "si": 0, "dx": 0, "r10": 0, "r8": 0}
+    registers = trace.door.call("clone", 0, 0, 0, 0, 0)
     for name, how in DISPOSITIONS.items():
         trace.heading(signal=name)
         probe = Probe(site="to_clone", regs=registers, handlers=how.handlers)
@@ -289,16 +295,16 @@ def clone(trace: Trace) -> None:
             task.syscall()
             task.signal(how.signo)
             stop = task.syscall()
-            while not (stop.ended or made(stop)):
+            while not (stop.ended or made(stop, registers["ax"])):
                 stop = task.look(requests.SYSCALL, stop.signo if how.passed else 0)
-                if made(stop):
+                if made(stop, registers["ax"]):
                     trace.pids[stop.regs["ax"]] = "$child"
                 trace.add_stop(stop)
             task.finish()
         trace.control(probe)
 
 
-@case("restarts.twice", door="syscall64", covers=[35, 36])
+@case("restarts.twice", door="syscall64", also=DOORS, covers=[35, 36])
 def twice(trace: Trace) -> None:
     """Interrupt each call twice by a signal that is ignored by default: the second signal finds it
     made again, or finds restart_syscall(). Do the same untraced.
@@ -306,13 +312,13 @@ def twice(trace: Trace) -> None:
     for call in CALLS:
         trace.heading(call=call.name)
         sent = send(IGNORED)
-        with making(call) as (probe, release), trace.launch(probe) as task:
+        with making(trace, call) as (probe, release), trace.launch(probe) as task:
             complete(trace, task, sent, sent, release)
-        with making(call) as (probe, release):
+        with making(trace, call) as (probe, release):
             untraced(trace, probe, sent, sent, release)
 
 
-@case("restarts.two_signals", door="syscall64", covers=[33, 34, 49])
+@case("restarts.two_signals", door="syscall64", also=PLAIN, covers=[33, 34, 49])
 def two_signals(trace: Trace) -> None:
     """Interrupt a call by SIGUSR1, and send SIGUSR2 at the exit stop: both have handlers, with and
     without SA_RESTART. Untraced, both are sent while it is stopped.
@@ -327,11 +333,11 @@ def two_signals(trace: Trace) -> None:
 
 def both(trace: Trace, call: Call, handlers: tuple[Handler, Handler]) -> None:
     """Interrupt a call by two signals, of which the second comes before the first's delivery."""
-    with making(call, handlers) as (probe, release), trace.launch(probe) as task:
+    with making(trace, call, handlers) as (probe, release), trace.launch(probe) as task:
         follow(trace, task, deque([send(FIRST)]), until=at_exit)
         task.signal(SECOND)
         complete(trace, task, release)
-    with making(call, handlers) as (probe, release):
+    with making(trace, call, handlers) as (probe, release):
         stop, go_on = send(signal.SIGSTOP), send(signal.SIGCONT)
         untraced(trace, probe, stop, send(FIRST, SECOND), go_on, release)
 
@@ -339,7 +345,7 @@ def both(trace: Trace, call: Call, handlers: tuple[Handler, Handler]) -> None:
 # --- the tracer prevents the restart, or puts it off ---
 
 
-@case("restarts.prevented", door="syscall64", covers=[38])
+@case("restarts.prevented", door="syscall64", also=DOORS, covers=[38])
 def prevented(trace: Trace) -> None:
     """At the signal-delivery-stop, write orig_ax = -1: the kernel then does not know any longer
     that it came from a call. Suppress the signal, or have it handled.
@@ -347,25 +353,27 @@ def prevented(trace: Trace) -> None:
     for call in CALLS:
         for name, handlers in (("suppressed", ()), ("SA_RESTART", (Handler(FIRST, SA_RESTART),))):
             trace.heading(call=call.name, signal=name)
-            with making(call, handlers) as (probe, _), trace.launch(probe) as task:
+            with making(trace, call, handlers) as (probe, _), trace.launch(probe) as task:
                 stop = interrupted(trace, task)
                 task.poke(orig_ax=-1)
                 complete(trace, task, signo=stop.signo if handlers else 0)
         released(trace, call)
 
 
-@case("restarts.other_number", door="syscall64", covers=[36, 38])
+@case("restarts.other_number", door="syscall64", also=DOORS, covers=[36, 38])
 def other_number(trace: Trace) -> None:
-    """At the signal-delivery-stop of a read(), write another orig_ax: that of getpid(), 0 with junk
-    above bit 31, -1 in the low half alone, and -2. Likewise getpid's at that of a nanosleep().
+    """At the signal-delivery-stop of a read(), write another orig_ax: that of getpid(), that of
+    read() with junk above bit 31, and -1 in the low half alone. At that of a nanosleep(), getpid's.
     """
+    getpid = trace.number("getpid")
     for call, number in (
-        (READ, Nr.getpid), (READ, 1 << 32), (READ, 0xFFFFFFFF), (NANOSLEEP, Nr.getpid),
+        (READ, getpid), (READ, 1 << 32 | trace.number("read")), (READ, 0xFFFFFFFF),
+        (NANOSLEEP, getpid),
     ):  # fmt: skip
         rewrite(trace, call, number)
 
 
-@case("restarts.other_negative", door="syscall64", covers=[38])
+@case("restarts.other_negative", door="syscall64", also=DOORS, covers=[38])
 def other_negative(trace: Trace) -> None:
     """At the signal-delivery-stop of a read(), write a negative orig_ax that is not -1."""
     for number in (-2, -512):
@@ -375,7 +383,7 @@ def other_negative(trace: Trace) -> None:
 def rewrite(trace: Trace, call: Call, number: int) -> None:
     """Interrupt a call and write its number at the signal-delivery-stop; suppress the signal."""
     trace.heading(call=call.name, orig_ax=f"{number:#x}")
-    with making(call) as (probe, release), trace.launch(probe) as task:
+    with making(trace, call) as (probe, release), trace.launch(probe) as task:
         interrupted(trace, task)
         task.poke(orig_ax=number)
         complete(trace, task, release)
@@ -389,7 +397,7 @@ def call_function(task: Task, saved: Stop, function: str) -> None:
     task.put_back(saved)
 
 
-@case("restarts.inferior_call", door="syscall64", covers=[38, 41])
+@case("restarts.inferior_call", door="syscall64", also=DOORS, covers=[38, 41])
 def inferior_call(trace: Trace) -> None:
     """At the signal-delivery-stop, save all registers; write orig_ax = -1 and ip = a function that
     makes a call of its own and ends at an int3. Restore all registers there, orig_ax too, and
@@ -397,62 +405,63 @@ def inferior_call(trace: Trace) -> None:
     """
     for call in CALLS:
         trace.heading(call=call.name)
-        with making(call) as (probe, release), trace.launch(probe) as task:
+        with making(trace, call) as (probe, release), trace.launch(probe) as task:
             call_function(task, interrupted(trace, task), "called")
             complete(trace, task, release)
         released(trace, call)
 
 
-@case("restarts.inferior_call_interrupt", door="syscall64", covers=[38, 41, 45])
+@case("restarts.inferior_call_interrupt", door="syscall64", also=PLAIN, covers=[38, 41, 45])
 def inferior_call_interrupt(trace: Trace) -> None:
     """PTRACE_INTERRUPT the sleeping program. At that stop, save all registers; write orig_ax = -1,
     and ip = a function that makes a call of its own and ends at an int3. Restore all registers.
     """
     for call in CALLS:
         trace.heading(call=call.name)
-        with making(call) as (probe, release), trace.launch(probe) as task:
+        with making(trace, call) as (probe, release), trace.launch(probe) as task:
             doze(trace, task, requests.CONT)
             call_function(task, task.interrupt(), "called")
             complete(trace, task, release)
         released(trace, call)
 
 
-@case("restarts.inferior_call_fault", door="syscall64", covers=[41, 42])
+@case("restarts.inferior_call_fault", door="syscall64", also=PLAIN, covers=[41, 42])
 def inferior_call_fault(trace: Trace) -> None:
     """At the signal-delivery-stop, save all registers; write orig_ax = -1 and ip = a function that
     makes a call of its own and ends by hlt. Suppress that SIGSEGV, and restore all registers.
     """
     for call in CALLS:
         trace.heading(call=call.name)
-        with making(call) as (probe, release), trace.launch(probe) as task:
+        with making(trace, call) as (probe, release), trace.launch(probe) as task:
             call_function(task, interrupted(trace, task), "called_badly")
             complete(trace, task, release)
         released(trace, call)
 
 
-@case("restarts.checkpointer", door="syscall64", covers=[36, 52])
+@case("restarts.checkpointer", door="syscall64", also=DOORS, covers=[36, 52])
 def checkpointer(trace: Trace) -> None:
     """At the signal-delivery-stop, do by hand what the kernel would do after it: ax = the number
-    (219 with a restart block), ip back by 2; and orig_ax = -1. Suppress the signal. Also what CRIU
-    does where there is a restart block: ax = -EINTR.
+    (restart_syscall's with a restart block), ip back by 2; and orig_ax = -1. Suppress the signal.
+    Also what CRIU does where there is a restart block: ax = -EINTR.
     """
     for call in CALLS:
-        numbers = [Nr.restart_syscall] if call in (NANOSLEEP, POLL) else [call.number]
-        for ax in (*numbers, *([-4] if call in (NANOSLEEP, POLL) else [])):
+        block = call in (NANOSLEEP, POLL)
+        number = trace.number("restart_syscall" if block else call.system_call)
+        for ax in (number, -4) if block else (number,):
             trace.heading(call=call.name, ax=ax)
-            with making(call) as (probe, release), trace.launch(probe) as task:
+            with making(trace, call) as (probe, release), trace.launch(probe) as task:
                 stop = interrupted(trace, task)
                 task.poke(ax=ax, ip=stop.regs["ip"] - 2 * (ax >= 0), orig_ax=-1)
                 complete(trace, task, release)
         released(trace, call)
 
 
-@case("restarts.poked_result", door="syscall64", covers=[25, 36])
+@case("restarts.poked_result", door="syscall64", also=DOORS, covers=[25, 36])
 def poked_result(trace: Trace) -> None:
     """At the exit stop of getpid(), which slept nowhere, write ax = each of the four codes: with no
     signal pending, with one that is then suppressed, and with one that is then handled.
     """
-    probe = Probe(site="syscall", regs={"ax": Nr.getpid}, handlers=(Handler(FIRST),))
+    probe = Probe(site="syscall", regs={"ax": trace.number("getpid")}, handlers=(Handler(FIRST),))
     for code in (-512, -513, -514, -516):
         for pending in ("none", "suppressed", "handler"):
             trace.heading(ax=code, signal=pending)
@@ -469,14 +478,14 @@ def poked_result(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("restarts.result_replaced", door="syscall64", covers=[25, 50])
+@case("restarts.result_replaced", door="syscall64", also=PLAIN, covers=[25, 50])
 def result_replaced(trace: Trace) -> None:
     """At the exit stop that shows an -ERESTART code, write ax = 5 instead; then let the signal
     that is pending be handled.
     """
     for call in CALLS:
         trace.heading(call=call.name)
-        with making(call, (Handler(FIRST),)) as (probe, _), trace.launch(probe) as task:
+        with making(trace, call, (Handler(FIRST),)) as (probe, _), trace.launch(probe) as task:
             follow(trace, task, deque([send(FIRST)]), until=at_exit)
             task.poke(ax=5)
             complete(trace, task)
@@ -486,7 +495,7 @@ def result_replaced(trace: Trace) -> None:
 # --- stops that are no signal of the program's ---
 
 
-@case("restarts.retracted", door="syscall64", covers=[50])
+@case("restarts.retracted", door="syscall64", also=PLAIN, covers=[50])
 def retracted(trace: Trace) -> None:
     """At the exit stop that shows an -ERESTART code, block the signal by PTRACE_SETSIGMASK: no
     signal-delivery-stop follows. Unblock it at the exit stop of the call that returns.
@@ -494,7 +503,8 @@ def retracted(trace: Trace) -> None:
     for call in CALLS:
         if call.byte:
             trace.heading(call=call.name)
-            with making(call, (Handler(FIRST),)) as (probe, release), trace.launch(probe) as task:
+            handlers = (Handler(FIRST),)
+            with making(trace, call, handlers) as (probe, release), trace.launch(probe) as task:
                 follow(trace, task, deque([send(FIRST)]), until=at_exit)
                 task.block(FIRST)
                 follow(trace, task, deque([release]), until=at_exit)
@@ -503,7 +513,7 @@ def retracted(trace: Trace) -> None:
             released(trace, call)
 
 
-@case("restarts.interrupt", door="syscall64", covers=[45, 50])
+@case("restarts.interrupt", door="syscall64", also=DOORS, covers=[45, 50])
 def interrupted_by_tracer(trace: Trace) -> None:
     """PTRACE_INTERRUPT the program while it sleeps: resumed by PTRACE_CONT it stops for that alone;
     resumed by PTRACE_SYSCALL the exit stop is the stop that was asked for, and no other follows.
@@ -511,7 +521,7 @@ def interrupted_by_tracer(trace: Trace) -> None:
     for call in CALLS:
         for name, request in (("CONT", requests.CONT), ("SYSCALL", requests.SYSCALL)):
             trace.heading(call=call.name, resumed=name)
-            with making(call) as (probe, release), trace.launch(probe) as task:
+            with making(trace, call) as (probe, release), trace.launch(probe) as task:
                 doze(trace, task, request)
                 if request == requests.SYSCALL:
                     task.take()
@@ -521,7 +531,7 @@ def interrupted_by_tracer(trace: Trace) -> None:
         released(trace, call)
 
 
-@case("restarts.group_stop", door="syscall64", covers=[48, 134])
+@case("restarts.group_stop", door="syscall64", also=DOORS, covers=[48, 134])
 def group_stop(trace: Trace) -> None:
     """Interrupt each call by SIGSTOP, into the group-stop; leave it by PTRACE_SYSCALL and send
     SIGCONT to the call that goes on, or PTRACE_LISTEN there until SIGCONT. Untraced, stop and
@@ -531,7 +541,7 @@ def group_stop(trace: Trace) -> None:
     for call in CALLS:
         for way in ("SYSCALL", "LISTEN"):
             trace.heading(call=call.name, left=way)
-            with making(call) as (probe, release), trace.launch(probe) as task:
+            with making(trace, call) as (probe, release), trace.launch(probe) as task:
                 follow(trace, task, deque([stop]), until=in_group_stop)
                 if way == "LISTEN":
                     requests.listen(task.pid)
@@ -540,7 +550,7 @@ def group_stop(trace: Trace) -> None:
                     complete(trace, task, release)
                 else:
                     complete(trace, task, go_on, release)
-        with making(call) as (probe, release):
+        with making(trace, call) as (probe, release):
             untraced(trace, probe, stop, go_on, release)
 
 
@@ -549,7 +559,7 @@ def in_group_stop(stop: Stop) -> bool:
     return stop.kind.startswith("group")
 
 
-@case("restarts.attach", door="syscall64", covers=[44, 45])
+@case("restarts.attach", door="syscall64", also=DOORS, covers=[44, 45])
 def attach(trace: Trace) -> None:
     """Attach to the sleeping program: by PTRACE_ATTACH, whose SIGSTOP is suppressed, and by
     PTRACE_SEIZE and PTRACE_INTERRUPT.
@@ -557,7 +567,7 @@ def attach(trace: Trace) -> None:
     for call in CALLS:
         for way in ("ATTACH", "SEIZE"):
             trace.heading(call=call.name, by=way)
-            with making(call) as (probe, release), sleeping(trace, probe) as task:
+            with making(trace, call) as (probe, release), sleeping(trace, probe) as task:
                 if way == "ATTACH":
                     requests.attach(task.pid)
                     task.take()
@@ -581,7 +591,7 @@ def sleeping(trace: Trace, probe: Probe) -> Iterator[Task]:
         yield task
 
 
-@case("restarts.detach", door="syscall64", covers=[46, 136])
+@case("restarts.detach", door="syscall64", also=DOORS, covers=[46, 136])
 def detach(trace: Trace) -> None:
     """Detach from the program that sleeps: at the exit stop that its signal or the tracer's
     PTRACE_INTERRUPT leads to, at the signal-delivery-stop, and at the interrupt's own stop; without
@@ -590,7 +600,7 @@ def detach(trace: Trace) -> None:
     for call in CALLS:
         for where in ("exit", "signal", "interrupt"):
             trace.heading(call=call.name, at=where)
-            with making(call) as (probe, release), trace.launch(probe) as task:
+            with making(trace, call) as (probe, release), trace.launch(probe) as task:
                 if where == "interrupt":
                     doze(trace, task, requests.CONT)
                     task.interrupt()
@@ -605,7 +615,7 @@ def detach(trace: Trace) -> None:
         released(trace, call)
 
 
-@case("restarts.detach_with_signal", door="syscall64", covers=[33, 34, 46, 136])
+@case("restarts.detach_with_signal", door="syscall64", also=PLAIN, covers=[33, 34, 46, 136])
 def detach_with_signal(trace: Trace) -> None:
     """Detach at the signal-delivery-stop with the signal, handled with SA_RESTART; then let go a
     call that was made again. Untraced, send the same signal.
@@ -613,27 +623,27 @@ def detach_with_signal(trace: Trace) -> None:
     handlers = (Handler(FIRST, SA_RESTART), Handler(SECOND))
     for call in CALLS:
         trace.heading(call=call.name)
-        with making(call, handlers) as (probe, release), trace.launch(probe) as task:
+        with making(trace, call, handlers) as (probe, release), trace.launch(probe) as task:
             interrupted(trace, task)
             task.detach(FIRST)
             if asleep(trace, task):
                 release(task)
             task.take()
-        with making(call, handlers) as (probe, release):
+        with making(trace, call, handlers) as (probe, release):
             untraced(trace, probe, send(FIRST), release)
 
 
 # --- stepping ---
 
 
-@case("restarts.stepped", door="syscall64", covers=[35, 51, 95])
+@case("restarts.stepped", door="syscall64", also=DOORS, covers=[35, 51, 95])
 def stepped(trace: Trace) -> None:
     """PTRACE_SINGLESTEP from the signal-delivery-stop, the signal suppressed: one step is the whole
     call that is made again, until it is let go.
     """
     for call in CALLS:
         trace.heading(call=call.name)
-        with making(call) as (probe, release), trace.launch(probe) as task:
+        with making(trace, call) as (probe, release), trace.launch(probe) as task:
             interrupted(trace, task)
             doze(trace, task, requests.SINGLESTEP)
             release(task)
@@ -642,14 +652,14 @@ def stepped(trace: Trace) -> None:
         released(trace, call)
 
 
-@case("restarts.interrupted_step", door="syscall64", covers=[35, 51, 95])
+@case("restarts.interrupted_step", door="syscall64", also=DOORS, covers=[35, 51, 95])
 def interrupted_step(trace: Trace) -> None:
     """PTRACE_SINGLESTEP from the enter stop, and a signal while the program sleeps: it traps after
     the instruction, then shows the signal, which is suppressed. Step on, and let the call go.
     """
     for call in CALLS:
         trace.heading(call=call.name)
-        with making(call) as (probe, release), trace.launch(probe) as task:
+        with making(trace, call) as (probe, release), trace.launch(probe) as task:
             task.syscall()
             doze(trace, task, requests.SINGLESTEP)
             task.signal(FIRST)
@@ -662,7 +672,7 @@ def interrupted_step(trace: Trace) -> None:
         released(trace, call)
 
 
-@case("restarts.step_into_handler", door="syscall64", covers=[33, 34, 51, 97])
+@case("restarts.step_into_handler", door="syscall64", also=DOORS, covers=[33, 34, 51, 97])
 def step_into_handler(trace: Trace) -> None:
     """PTRACE_SINGLESTEP from the signal-delivery-stop with the signal, handled with SA_RESTART: the
     step ends at the handler's first instruction. Then PTRACE_SYSCALL. Untraced, send the signal.
@@ -670,18 +680,18 @@ def step_into_handler(trace: Trace) -> None:
     handlers = (Handler(FIRST, SA_RESTART), Handler(SECOND))
     for call in CALLS:
         trace.heading(call=call.name)
-        with making(call, handlers) as (probe, release), trace.launch(probe) as task:
+        with making(trace, call, handlers) as (probe, release), trace.launch(probe) as task:
             interrupted(trace, task)
             task.step(FIRST)
             complete(trace, task, release)
-        with making(call, handlers) as (probe, release):
+        with making(trace, call, handlers) as (probe, release):
             untraced(trace, probe, send(FIRST), release)
 
 
 # --- the restart block ---
 
 
-@case("restarts.block_disarmed", door="syscall64", covers=[32, 53])
+@case("restarts.block_disarmed", door="syscall64", also=DOORS, covers=[32, 53])
 def block_disarmed(trace: Trace) -> None:
     """Have the program make a call, and then restart_syscall() itself. The call is nanosleep() that
     a handler interrupts, getpid(), or nanosleep() whose restart the tracer prevents at the
@@ -690,37 +700,39 @@ def block_disarmed(trace: Trace) -> None:
     both_calls: dict[str, Any] = {"site": "call_and_restart"}
     handlers = (Handler(FIRST), Handler(SECOND))
     trace.heading(call="nanosleep", signal="handler")
-    with making(NANOSLEEP, handlers, **both_calls) as (probe, _), trace.launch(probe) as task:
+    sleeping_first = partial(making, trace, NANOSLEEP, handlers, **both_calls)
+    with sleeping_first() as (probe, _), trace.launch(probe) as task:
         follow(trace, task, deque([send(FIRST)]))
-    with making(NANOSLEEP, handlers, **both_calls) as (probe, _):
+    with sleeping_first() as (probe, _):
         untraced(trace, probe, send(FIRST))
     trace.heading(call="getpid", signal="none")
-    probe = Probe(site="call_and_restart", regs={"ax": Nr.getpid})
+    probe = Probe(site="call_and_restart", regs={"ax": trace.number("getpid")})
     with trace.launch(probe) as task:
         follow(trace, task, deque())
     trace.control(probe)
     trace.heading(call="nanosleep", signal="suppressed")
-    with making(NANOSLEEP, handlers, **both_calls) as (probe, release), trace.launch(probe) as task:
+    with sleeping_first() as (probe, release), trace.launch(probe) as task:
         interrupted(trace, task)
         task.poke(orig_ax=-1)
         follow(trace, task, deque([release]))
     released(trace, NANOSLEEP, **both_calls)
 
 
-@case("restarts.late_signal", door="syscall64", covers=[49, 53])
+@case("restarts.late_signal", door="syscall64", also=DOORS, covers=[49, 53])
 def late_signal(trace: Trace) -> None:
-    """Put an int3 in place of the call's instruction, suppress the signal that interrupted it, and
-    so stop after the kernel has decided to restart and before the program does. Put the instruction
-    back, and only now send a signal that is handled without SA_RESTART.
+    """Put an int3 in place of the instruction by which the call is made again, suppress the signal
+    that interrupted it, and so stop after the kernel has decided to restart and before the program
+    does. Put the instruction back, and only now send a signal that is handled without SA_RESTART.
     """
+    again = "landing_pad-2" if trace.door.by_vdso else "syscall"
     for call in CALLS:
         trace.heading(call=call.name)
-        with making(call) as (probe, release), trace.launch(probe) as task:
+        with making(trace, call) as (probe, release), trace.launch(probe) as task:
             interrupted(trace, task, FIRST)
-            byte = task.poke_code("syscall", INT3)
+            byte = task.poke_code(again, INT3)
             task.cont()
-            task.poke_code("syscall", byte)
-            task.poke(ip=trace.label("syscall").start)
+            task.poke_code(again, byte)
+            task.poke(ip=trace.address(again))
             task.signal(SECOND)
             complete(trace, task, release)
         released(trace, call)
@@ -729,14 +741,14 @@ def late_signal(trace: Trace) -> None:
 # --- calls with a signal mask of their own ---
 
 MASKED: Final = (
-    Call("ppoll", Nr.ppoll, "ppoll_blocks", (signals(FIRST),)),
-    Call("pselect6", Nr.pselect6, "pselect_blocks", (signals(FIRST),)),
-    Call("rt_sigsuspend", Nr.rt_sigsuspend, "sigsuspend_blocks", (signals(FIRST),), byte=False),
+    Call("ppoll", "ppoll", "ppoll_blocks", (signals(FIRST),)),
+    Call("pselect6", "pselect6", "pselect_blocks", (signals(FIRST),)),
+    Call("rt_sigsuspend", "rt_sigsuspend", "sigsuspend_blocks", (signals(FIRST),), byte=False),
 )  # fmt: skip
 """They block SIGUSR1 while they sleep, in programs that block SIGUSR2 otherwise."""
 
 
-@case("restarts.mask_handler", door="syscall64", covers=[34, 47])
+@case("restarts.mask_handler", door="syscall64", also=PLAIN, covers=[34, 47])
 def mask_handler(trace: Trace) -> None:
     """Interrupt a call that sleeps with a signal mask of its own, by a signal that only this mask
     lets through; it has a handler. Read the mask at every stop.
@@ -744,13 +756,13 @@ def mask_handler(trace: Trace) -> None:
     for call in MASKED:
         trace.heading(call=call.name)
         masked: dict[str, Any] = {"blocked": (SECOND,), "show": ("mask",)}
-        with making(call, **masked) as (probe, _), trace.launch(probe) as task:
+        with making(trace, call, **masked) as (probe, _), trace.launch(probe) as task:
             follow(trace, task, deque([send(SECOND)]), show=("mask",))
-        with making(call, **masked) as (probe, _):
+        with making(trace, call, **masked) as (probe, _):
             untraced(trace, probe, send(SECOND))
 
 
-@case("restarts.mask_restart", door="syscall64", covers=[35, 47])
+@case("restarts.mask_restart", door="syscall64", also=PLAIN, covers=[35, 47])
 def mask_restart(trace: Trace) -> None:
     """Interrupt a call that sleeps with a signal mask of its own, by a signal that is ignored by
     default. Then let it go, or for rt_sigsuspend() send the signal that has a handler. Read the
@@ -759,13 +771,13 @@ def mask_restart(trace: Trace) -> None:
     for call in MASKED:
         trace.heading(call=call.name)
         masked: dict[str, Any] = {"blocked": (SECOND,), "show": ("mask",)}
-        with making(call, **masked) as (probe, release), trace.launch(probe) as task:
+        with making(trace, call, **masked) as (probe, release), trace.launch(probe) as task:
             follow(trace, task, deque([send(IGNORED), release]), show=("mask",))
-        with making(call, **masked) as (probe, release):
+        with making(trace, call, **masked) as (probe, release):
             untraced(trace, probe, send(IGNORED), release)
 
 
-@case("restarts.mask_late_signal", door="syscall64", covers=[34, 47, 49])
+@case("restarts.mask_late_signal", door="syscall64", also=PLAIN, covers=[34, 47, 49])
 def mask_late_signal(trace: Trace) -> None:
     """Have a signal wait that the call's own mask blocks and the program's does not; interrupt the
     call by one that is ignored by default. With the restart the program's mask comes back, and the
@@ -775,8 +787,9 @@ def mask_late_signal(trace: Trace) -> None:
     for call in MASKED:
         trace.heading(call=call.name)
         shown: dict[str, Any] = {"show": ("mask",)}
-        with making(call, handlers, **shown) as (probe, release), trace.launch(probe) as task:
+        masked = partial(making, trace, call, handlers, **shown)
+        with masked() as (probe, release), trace.launch(probe) as task:
             follow(trace, task, deque([send(FIRST, IGNORED), release]), **shown)
-        with making(call, handlers, **shown) as (probe, release):
+        with masked() as (probe, release):
             stop, go_on = send(FIRST, signal.SIGSTOP), send(signal.SIGCONT)
             untraced(trace, probe, stop, go_on, release)

@@ -113,6 +113,8 @@ class Context:
 
 VDSO_SIZE: Final = 64
 """Bytes of __kernel_vsyscall, and some."""
+INT80_SIZE: Final = 2
+"""Bytes of int $0x80: so far before the landing pad is the one by which calls are made again."""
 
 
 def board_address(image: Image, member: str) -> int:

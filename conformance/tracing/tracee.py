@@ -175,17 +175,25 @@ class Task:
 
         :raises OSError: the kernel refused it
         """
+        self._narrow_write(registers)
+        self.trace.add_poke("narrow", self.who, **registers)
+
+    def _narrow_write(self, registers: Mapping[str, int]) -> None:
         for name, word in registers.items():
             offset = 4 * REGISTERS_32.index(name)
             error = lib.origax_narrow_poke(self.pid, offset, word & 0xFFFF_FFFF)
             if error:
                 raise OSError(-error, os.strerror(-error))
-        self.trace.add_poke("narrow", self.who, **registers)
 
     def put_back(self, stop: Stop) -> None:
         """Write all registers as they were at a stop (PTRACE_SETREGS); told in the transcript."""
         self.hand.setregs(self.pid, stop.regs)
         self.trace.add_poke("", self.who, regs="saved")
+
+    def narrow_put_back(self, stop: Stop) -> None:
+        """Write all registers as a 32-bit tracer does, one by one; told in the transcript."""
+        self._narrow_write({name: stop.regs[name] for name in REGISTERS_32})
+        self.trace.add_poke("narrow", self.who, regs="saved")
 
     def block(self, *signals: int) -> None:
         """Write the mask of blocked signals (PTRACE_SETSIGMASK); told in the transcript."""
@@ -193,10 +201,13 @@ class Task:
         names = "+".join(snapshot.signal_name(signo) for signo in signals)
         self.trace.add_poke("", self.who, mask=names or "none")
 
-    def poke_code(self, label: str, byte: int) -> int:
-        """Replace the byte of code at a label; told in the transcript. Returns the old byte."""
-        old = requests.poke_byte(self.pid, self.trace.label(label).start, byte)
-        self.trace.add_poke("", self.who, code=label, byte=hex(byte))
+    def poke_code(self, place: str, byte: int) -> int:
+        """Replace the byte of code at a label, or at ``landing_pad-2``; told in the transcript.
+
+        Returns the old byte.
+        """
+        old = requests.poke_byte(self.pid, self.trace.address(place), byte)
+        self.trace.add_poke("", self.who, code=place, byte=hex(byte))
         return old
 
     def poke_stack(self, stop: Stop, byte: int) -> None:
@@ -449,6 +460,11 @@ class Trace:
     def landing_pad(self) -> int:
         """Where calls of that program return to if they are made in its vDSO; otherwise 0."""
         return self._vdso[1] if self._program.by_vdso else 0
+
+    def address(self, place: str) -> int:
+        """Address of a label of that program, or of ``landing_pad-2``, where its vDSO is."""
+        pad = self._vdso[1]
+        return pad - program.INT80_SIZE if place == "landing_pad-2" else self.label(place).start
 
     def board_address(self, member: str) -> int:
         """Address of a member of struct origax_board in that program."""
