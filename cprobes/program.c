@@ -273,11 +273,11 @@ typedef uint32_t context_word;
 struct old_context {
 	uint32_t returns_to, signo;
 	struct saved saved;
-	uint8_t unused[112];		/* struct _fpstate_32, not used */
+	uint8_t unused[624];		/* struct _fpstate_32, not used */
 	uint32_t mask_32_to_63;
 };
 
-_Static_assert(offsetof(struct old_context, mask_32_to_63) == 8 + 88 + 112,
+_Static_assert(offsetof(struct old_context, mask_32_to_63) == 8 + 88 + 624,
 	       "as in arch/x86/include/asm/sigframe.h struct sigframe_ia32");
 #endif
 
