@@ -296,6 +296,7 @@ def _frame(report: Report, frame: Frame, names: _Names) -> Line:
     fields |= _core(frame.regs, names)
     if "mask" in report.shown:
         fields["mask"] = _mask(frame.mask)
+    fields |= {name: f"{frame.regs[name]:x}" for name in SEGMENTS if name in report.shown}
     fields["regs"] = names.changed(frame.regs, GENERAL)
     image = names.context.image
     if image and frame.handler_sp in image.stacks[1]:

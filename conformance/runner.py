@@ -131,8 +131,13 @@ def judge(
         counts = " and ".join(str(t.count) for t in transcripts)
         reason = f"{answer['repeats']} repeats gave {len(transcripts)} transcripts ({counts} times)"
         return replace(record, verdict=record_module.UNSTABLE, reason=reason)
+    try:
+        seen = parse("\n".join(transcripts[0].lines))
+    except ValueError as error:  # a case's own word would not be read by anybody
+        reason = f"the transcript is garbled: {error}"
+        return replace(record, verdict=record_module.ERROR, reason=reason)
     judged = expectation.judge(
-        wanted, environment.facts, parse("\n".join(transcripts[0].lines)),
+        wanted, environment.facts, seen,
         expectation.known_here(known, case.id, environment.facts),
     )  # fmt: skip
     return replace(

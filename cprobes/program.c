@@ -273,11 +273,11 @@ typedef uint32_t context_word;
 struct old_context {
 	uint32_t returns_to, signo;
 	struct saved saved;
-	uint8_t unused[112];		/* struct _fpstate_32, not used */
+	uint8_t unused[624];		/* struct _fpstate_32, not used */
 	uint32_t mask_32_to_63;
 };
 
-_Static_assert(offsetof(struct old_context, mask_32_to_63) == 8 + 88 + 112,
+_Static_assert(offsetof(struct old_context, mask_32_to_63) == 8 + 88 + 624,
 	       "as in arch/x86/include/asm/sigframe.h struct sigframe_ia32");
 #endif
 
@@ -473,9 +473,10 @@ static void own_segments(struct origax_regs *in)
 	uint32_t cs, ss, ds, es, fs, gs;
 
 #ifndef __x86_64__
-	__asm__ volatile("movl %%ds, %0\n"
+	/* That of code can be read through, and is none that others load. */
+	__asm__ volatile("movl %%cs, %0\n"
 			 "movl %0, %%fs\n"
-			 "movl %0, %%gs" : "=r"(ds));
+			 "movl %0, %%gs" : "=r"(cs));
 #endif
 	__asm__("movl %%cs, %0" : "=r"(cs));
 	__asm__("movl %%ss, %0" : "=r"(ss));

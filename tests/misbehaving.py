@@ -118,6 +118,12 @@ def bug(trace: Trace) -> None:
     raise KeyError("no such thing")
 
 
+@case("misbehaving.garbled", door="none", covers=[])
+def garbled(trace: Trace) -> None:
+    """A case that tells nothing by one of its words."""
+    trace.heading(nothing="")
+
+
 @case("misbehaving.moody", door="none", covers=[])
 def moody(trace: Trace) -> None:
     """A case that is never the same."""

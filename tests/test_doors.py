@@ -5,14 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from signal import SIGSEGV
 
 import pytest
 
 from conformance import abi, cases, facts
 from conformance.cases import all_cases, case
 from conformance.doors import ABIS, CALLS, DOORS, OF_ABI
-from conformance.tracing.program import Context
-from conformance.tracing.tracee import Trace
+from conformance.rendering import render
+from conformance.tracing.program import Context, Frame, Report
+from conformance.tracing.tracee import Told, Trace
 
 SUFFIXES = {*CALLS, *ABIS}
 
@@ -91,3 +93,22 @@ def test_landing_pad(nops: int) -> None:
     places = [context.place(at) for at in (entry, pad - 6, pad - 2, pad, pad + 3)]
     assert places == ["vdso", "landing_pad-6", "landing_pad-2", "landing_pad", "landing_pad+3"]
     assert Context({}, {}, None).place(pad) is None
+
+
+# Places in the vDSO have names: its landing pad, and behind each way back from a handler.
+def test_places() -> None:
+    context = Context({}, {}, None, vdso=(0x1000, 0x1010), pads={0x1120: "sigreturn_pad"})
+    assert context.place(0x1010) == "landing_pad"
+    assert context.place(0x1120) == "sigreturn_pad"
+    assert context.place(0x1121) is None
+
+
+# A frame without siginfo has no code to tell, but what the processor said of a fault.
+def test_old_frame() -> None:
+    regs = dict.fromkeys(abi.REGISTERS, 0) | {"cs": 0x23, "ss": 0x2B}
+    frame = Frame(SIGSEGV, 0, 0, 0, 0, regs, 13, 0x30, 0, 0, 0, 0, old=True)
+    report = Report("probe", 32, (frame,), False, {}, (), None)
+    (line,) = render([Told(report, Context(regs, {}, None))])
+    assert line.words == ("signal", "SIGSEGV")
+    assert list(line.fields)[:3] == ["frame", "trap", "err"]
+    assert line.fields["frame"] == "old" and "code" not in line.fields

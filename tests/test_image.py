@@ -11,7 +11,7 @@ import pytest
 from conformance.doors import DOORS
 from conformance.errors import HarnessError
 from conformance.tracing import image as image_module
-from conformance.tracing.image import PROGRAMS, Image, elf, image, notes
+from conformance.tracing.image import PROGRAMS, Image, elf, executable, image, notes, width
 
 NAMES = sorted({door.image for door in DOORS.values()})
 
@@ -56,6 +56,14 @@ def test_garbage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int) -> N
     for name in ("broken", "missing"):
         with pytest.raises(HarnessError, match="the probes cannot be read"):
             image(name)
+
+
+# The width of a program that was executed is told by its path; no other file has one.
+def test_executed() -> None:
+    assert [width(executable("true", each)) for each in ("x86_64", "ia32")] == ["x86_64", "ia32"]
+    assert width(executable("relay", "x32")) == "x32"
+    assert not width(PROGRAMS / "x86_64")
+    assert not width(Path("/bin/true_ia32"))
 
 
 # The headers of both widths are read; notes are taken apart by their sizes.

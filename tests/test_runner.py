@@ -77,6 +77,7 @@ def run(
         ("suicide", "ERROR", "the worker died (signal 9)"),
         ("stuck", "MISS", "the worker itself gave no answer"),
         ("bug", "ERROR", "KeyError: 'no such thing'"),
+        ("garbled", "ERROR", "the field 'nothing=' is empty"),
         ("wild", "ERROR", "left 20 processes behind"),
     ],
 )

@@ -80,6 +80,15 @@ def test_narrow(
     assert differs(stops["signal"], f"err_{view}", size=4)[view] == {"error"}
 
 
+# And each debug register.
+@pytest.mark.parametrize("number", [0, 3, 6, 7])
+def test_narrow_debug(stops: Mapping[str, Raw], environment: Environment, number: int) -> None:
+    if not environment.facts["ia32"]:
+        pytest.skip("the kernel runs no 32-bit programs")
+    at = (snapshot.DEBUG_REGISTERS_32 + number) * 4
+    assert differs(stops["signal"], "narrow_user", at, 4) == {"narrow_user": {f"dr{number}"}}
+
+
 # The words of struct user that are no registers are 0.
 @pytest.mark.parametrize("word", [27, 60, 105])
 def test_other_words(stops: Mapping[str, Raw], word: int) -> None:

@@ -50,7 +50,8 @@ class Probe:
     :param quit_after: the program exits in its n-th handler; 0 never
     :param other_cpu: run on another CPU than the tracer's
     :param results: names for the setup's results, in order, to be reported
-    :param show: further fields of its handlers' frames: ``mask``, the one that they return to
+    :param show: further fields of its handlers' frames: ``mask``, the one that they return to; and
+        ``ds``, ``es``, ``fs``, ``gs``, which a 32-bit program's have
     :param door: by which it enters the kernel, if not by its case's
     """
 

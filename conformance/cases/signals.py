@@ -6,7 +6,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from signal import SIGKILL, SIGSEGV, SIGTRAP, SIGUSR1, SIGUSR2, SIGWINCH, Signals
+from signal import SIGILL, SIGKILL, SIGSEGV, SIGTRAP, SIGUSR1, SIGUSR2, SIGWINCH, Signals
 from typing import Final
 
 from conformance.cases import Handler, Probe, case
@@ -45,6 +45,21 @@ CODE_AS_STACK: Final[Mapping[int, Mapping[str, int]]] = {
 SPINNING: Final = Probe(site="to_spin", regs={"ax": 0x1234}, handlers=[Handler(SIGUSR1)], skip=True)
 """Loops in user code until SIGUSR1; the handler returns to the site's end."""
 HANDLER: Final = Handler(SIGUSR1)
+OLD: Final = Handler(SIGUSR1, old=True)
+KINDS: Final = (("rt", HANDLER), ("old", OLD))
+"""Handlers of 32-bit programs by their frames: with SA_SIGINFO, and without."""
+FAST: Final = ("sysenter", "syscall32")
+"""The doors of __kernel_vsyscall."""
+JUNK: Final = {
+    "cs": 0xDEAD_0020, "ss": 0xBEEF_0028, "fs": 0xFEED_0028, "gs": 0xF00D_0028,
+}  # fmt: skip
+"""The selectors of 32-bit code with RPL 0, and something above them."""
+DATA_SEGMENTS: Final = ("ds", "es", "fs", "gs")
+BAD_SELECTORS: Final = (
+    ("cs", "null", 0), ("cs", "kernel", 0x08), ("cs", "data", 0x2B), ("cs", "beyond", 0xFFFB),
+    ("ss", "null", 0), ("ss", "kernel", 0x18), ("ss", "code", 0x23), ("ss", "beyond", 0xFFFB),
+)  # fmt: skip
+"""Selectors that no 32-bit code can have, by their kinds (arch/x86/include/asm/segment.h)."""
 
 
 def to_oneself(trace: Trace, handler: Handler = HANDLER) -> Probe:
@@ -516,4 +531,120 @@ def bad_iret(trace: Trace) -> None:
             task.syscall()
             task.cont()
             task.cont(SIGSEGV)
+        trace.control(probe, sending(SIGUSR1))
+
+
+# --- what is in the frames of 32-bit programs alone ---
+
+
+def follow_return(task: Task) -> None:
+    """From the stop of SIGUSR1, pass it on, and take its handler's return: enter and exit."""
+    task.syscall(SIGUSR1)
+    task.syscall()
+
+
+def waking(task: Task) -> None:
+    """Send SIGUSR1 to a sleeping program, and wait until it was handled."""
+    task.until_asleep()
+    task.signal(SIGUSR1)
+    frames.handled(task.trace, 1)
+
+
+@case("signals.old_nested", door="int80_32", covers=[49, 86])
+def old_nested(trace: Trace) -> None:
+    """Unblock two signals at once, whose handlers' frames are of different kinds: the second
+    interrupts the first one's handler before its first instruction. Follow both returns.
+    """
+    for name, handlers in (
+        ("old", [OLD, Handler(SIGUSR2)]), ("rt", [HANDLER, replace(OLD, signo=SIGUSR2)]),
+    ):  # fmt: skip
+        probe = pending(trace, SIGUSR1, SIGUSR2, handlers=handlers)
+        trace.heading(first=name)
+        with trace.launch(probe) as task:
+            to_the_end(task)
+        trace.control(probe)
+
+
+@case("signals.old_interrupted", door="int80_32", also=FAST, covers=[33, 34, 85, 86])
+def old_interrupted(trace: Trace) -> None:
+    """Send SIGUSR1 to a program that sleeps in read(), to a handler without SA_SIGINFO, with and
+    without SA_RESTART; follow its return.
+    """
+    for name, flags in (("plain", PLAIN), ("SA_RESTART", SA_RESTART)):
+        probe = Probe(
+            site="syscall", setup="pipe", regs={"ax": trace.number("read")},
+            handlers=[replace(OLD, flags=flags)],
+        )  # fmt: skip
+        trace.heading(handler=name)
+        with trace.launch(probe) as task:
+            task.resume()
+            task.until_asleep()
+            task.signal(SIGUSR1)
+            task.take()
+            follow_return(task)
+            task.syscall()
+            task.kill()
+        trace.control(probe, waking, ends=flags == PLAIN)
+
+
+@case("signals.frame_selectors", door="int80_32", also=FAST, covers=[22, 85, 86])
+def frame_selectors(trace: Trace) -> None:
+    """Send SIGUSR1 into a loop of user code, and have a program send it itself by a call, to a
+    handler of either kind, which writes selectors with RPL 0 and junk above them; follow its
+    return, and into the loop send it once more.
+    """
+    for kind, handler in KINDS:
+        probe = replace(
+            SPINNING, handlers=[handler], skip=False, edits=JUNK, quit_after=2, show=DATA_SEGMENTS
+        )
+        trace.heading(frame=kind, entry="interrupt")
+        with trace.launch(probe) as task:
+            strike(task)
+            follow_return(task)
+            strike(task)
+            task.cont(SIGUSR1)
+        trace.control(probe, sending(SIGUSR1, SIGUSR1))
+        probe = replace(to_oneself(trace, handler), edits=JUNK, show=DATA_SEGMENTS)
+        trace.heading(frame=kind, entry="call")
+        with trace.launch(probe) as task:
+            task.cont()
+            follow_return(task)
+            task.finish()
+        trace.control(probe)
+
+
+@case("signals.bad_selectors", door="int80_32", covers=[22, 86, 92, 119])
+def bad_selectors(trace: Trace) -> None:
+    """Have a handler write a cs or ss that no code can have, and follow its return: IRET itself
+    fails. The second handler ends the program.
+    """
+    for kind, handler in KINDS:
+        for register, what, selector in BAD_SELECTORS:
+            probe = replace(
+                SPINNING, handlers=[handler, replace(handler, signo=SIGSEGV)], skip=False,
+                edits={register: selector}, quit_after=2,
+            )  # fmt: skip
+            trace.heading(frame=kind, register=register, selector=what)
+            with trace.launch(probe) as task:
+                strike(task)
+                follow_return(task)
+                task.finish()
+            trace.control(probe, sending(SIGUSR1))
+
+
+@case("signals.to_64", door="int80_32", needs=("x86_64",), covers=[22, 81, 86, 112])
+def to_64(trace: Trace) -> None:
+    """Have a handler of a 32-bit program write cs of 64-bit code, and where there is some; follow
+    its return to there, and to the invalid opcode's handler, whose frame is again a 32-bit one.
+    """
+    for kind, handler in KINDS:
+        probe = replace(
+            SPINNING, handlers=[handler, replace(handler, signo=SIGILL)], skip=False,
+            edits={"cs": 0x33, "ip": trace.label("far_ud").start}, quit_after=2,
+        )  # fmt: skip
+        trace.heading(frame=kind)
+        with trace.launch(probe) as task:
+            strike(task)
+            follow_return(task)
+            task.finish()
         trace.control(probe, sending(SIGUSR1))

@@ -415,7 +415,7 @@ def debug_order(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("steps.debug_values", door="none", also=ABIS, covers=[105])
+@case("steps.debug_values", door="none", also=ABIS, covers=[105], needs=["tracer64"])
 def debug_values(trace: Trace) -> None:
     """Write what debug registers may not hold, then look; and reserved bits of DR7."""
     probe = Probe(site="touch", setup="cells")

@@ -292,7 +292,8 @@ def int80_arguments(trace: Trace) -> None:
         task.finish()
 
 
-@case("syscalls.number_narrow", door="int80_64", also=("int80_32", *FAST), covers=[5, 6, 39])
+@case("syscalls.number_narrow", door="int80_64", also=("int80_32", *FAST), covers=[5, 6, 39],
+      needs=["tracer64"])  # fmt: skip
 def number_narrow(trace: Trace) -> None:
     """As a 32-bit tracer, write the number at the enter stop of getpid(): getppid's, or -1; and
     for -1 a result besides.

@@ -18,6 +18,8 @@ X32: Final = ("x32",)
 NON_CANONICAL: Final = 1 << 63
 UNMAPPED: Final = 16
 KERNEL: Final = 0xFFFF_FFFF_8100_0000
+LAST_PAGE: Final = 0xFFFF_F000
+"""Behind all that 32-bit code can map; below all that is a 64-bit kernel's."""
 AC: Final = 0x40202
 OF: Final = 0xA02
 BEYOND: Final = 0xFFFB
@@ -253,3 +255,9 @@ def br(trace: Trace) -> None:
 def de_aam(trace: Trace) -> None:
     """Run AAM with a base of 0; pass SIGFPE on to its handler."""
     deliver(trace, trap("to_aam", signal.SIGFPE))
+
+
+@case("traps.pf_last_page", door="none", abi="ia32", covers=[81, 82])
+def pf_last_page(trace: Trace) -> None:
+    """Read from the last page below 4 GiB; pass SIGSEGV on to its handler."""
+    deliver(trace, trap("to_load", signal.SIGSEGV, bx=LAST_PAGE))

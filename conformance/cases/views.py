@@ -487,7 +487,7 @@ def write(task: Task, request: str, name: str, word: int) -> None:
     A register set of 32-bit code has not all of them.
     """
     if request == "POKEUSER":
-        requests.pokeuser(task.pid, 8 * REGISTERS.index(name), word & WORD)
+        requests.write_register(task.pid, name, word)
     elif request == "SETREGS":
         requests.setregs(task.pid, patched(requests.getregs(task.pid), **{name: word}))
     else:
@@ -519,7 +519,7 @@ def follow(task: Task, request: str, name: str, toggles: Iterable[int]) -> Follo
         stop = task.glance()
         changed = stop.regs[name] ^ before[name]
         writable |= changed & toggle
-        others |= {other for other in REGISTERS if stop.regs[other] != before[other]} - {name}
+        others |= {other for other in before if stop.regs[other] != before[other]} - {name}
         others |= {name} if changed & ~toggle else set()
         views |= set(stop.differs)
         write(task, request, name, before[name])
@@ -544,7 +544,7 @@ def round_trip(trace: Trace) -> None:
         task.syscall()
         for request in WRITERS:
             alike: dict[Followed, list[str]] = {}
-            for name in PLAIN:
+            for name in (each for each in PLAIN if each in requests.LAYOUT):
                 alike.setdefault(follow(task, request, name, HALVES), []).append(name)
             for seen, names in alike.items():
                 trace.add_poke(
@@ -613,7 +613,10 @@ def try_values(
             refused.append(f"{value & WORD:#x}/{error}")
         else:
             kept.append(f"{value & WORD:#x}" + (f"/{now:#x}" if now != value & WORD else ""))
-    trace.add_poke(request, register=name, kept=",".join(kept), refused=",".join(refused))
+    told = {"kept": kept, "refused": refused}
+    trace.add_poke(
+        request, register=name, **{what: ",".join(words) or "none" for what, words in told.items()}
+    )
 
 
 SELECTORS = (0, 1, 2, 3, 0x10, 0x18, 0x20, 0x23, 0x2B, 0x33, 0x7B, 0xFFFC, 0xFFFF, 0x1_002B)
@@ -693,7 +696,7 @@ def narrow_selectors(trace: Trace) -> None:
         task.put_back(own)
         for name in ("fs", "gs"):
             task.poke(**{f"{name}_base": 0x1234_5000})
-            task.narrow_poke(**{name: 0x2B})
+            task.narrow_poke(**{name: CODE_64})
             task.again()
     trace.control(SPIN, end_spin)
 

@@ -213,7 +213,8 @@ def executable(name: str, width: str = "x86_64") -> Path:
 def width(path: Path) -> str:
     """Width of the freestanding program at that path; empty for any other file."""
     name, _, width = path.name.partition("_")
-    return width if path == executable(name, width) else ""
+    known = width in ("x86_64", "ia32", "x32")
+    return width if known and path == executable(name, width) else ""
 
 
 @functools.cache

@@ -272,11 +272,12 @@ class Task:
         return stop
 
     def until_ready(self) -> None:
-        """Wait until the program says that it is at its site.
+        """Wait until the program says that it is at its site, or in its loop if it has one.
 
         :raises Missed: it did not before the deadline
         """
-        self.trace.wait_for(lambda: bool(program.board().ready))
+        board, spins = program.board(), self.trace.spins
+        self.trace.wait_for(lambda: bool(board.ready and (board.spinning or not spins)))
 
     def until_asleep(self) -> None:
         """Wait until the program sleeps in the system call of its site."""
@@ -342,6 +343,7 @@ class Trace:
         self._vdso = (0, 0)
         self._pads: Mapping[int, str] = {}
         self.leader = 0
+        self.spins = False
         self.sites: set[str] = set()
         self.hand: Hand = LOCAL
         self._deadline = time.monotonic() + options.timeout
@@ -524,6 +526,7 @@ class Trace:
         self._program = DOORS[probe.door] if probe.door else self.door
         pid = program.launch(probe, self.image, cpu, traced, self.hand.pid)
         self.sites.add(f"{self.image.name}/{probe.site}")
+        self.spins = probe.site == "to_spin"
         self._alive.add(pid)
         self.leader = pid
         self.pids[pid] = "$pid"

@@ -149,3 +149,17 @@ SITE("to_divss",
      "nop\n"
      "nop\n"
      LABEL("divss") "divss %xmm1, %xmm0\n" LABEL_END);
+
+/* By instructions that 64-bit code does not have. */
+#ifndef __x86_64__
+
+/* #OF by INTO, with OF among the flags. */
+TRAP("into", ".byte 0xce");
+
+/* #BR (vector 5, a fault): cx is not between the two words where bx points. */
+TRAP("bound", "bound %ecx, (%ebx)");
+
+/* #DE by AAM, whose base is 0. */
+TRAP("aam", ".byte 0xd4, 0x00");
+
+#endif
