@@ -112,3 +112,13 @@ def test_old_frame() -> None:
     assert line.words == ("signal", "SIGSEGV")
     assert list(line.fields)[:3] == ["frame", "trap", "err"]
     assert line.fields["frame"] == "old" and "code" not in line.fields
+
+
+# What stands above a selector in a 32-bit frame is told with it, where a case asks for it.
+def test_selectors_of_a_frame() -> None:
+    regs = dict.fromkeys(abi.REGISTERS, 0) | {"cs": 0xDEAD_0023, "gs": 0xF00D_0023}
+    frame = Frame(SIGSEGV, 0, 0, 0, 0, regs, 13, 0, 0, 0, 0, 0, old=True)
+    report = Report("probe", 32, (frame,), False, {}, (), None, shown=("gs",))
+    (line,) = render([Told(report, Context(regs, {}, None))])
+    assert (line.fields["cs"], line.fields["gs"]) == ("dead0023", "f00d0023")
+    assert "fs" not in line.fields

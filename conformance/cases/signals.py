@@ -51,7 +51,7 @@ KINDS: Final = (("rt", HANDLER), ("old", OLD))
 FAST: Final = ("sysenter", "syscall32")
 """The doors of __kernel_vsyscall."""
 JUNK: Final = {
-    "cs": 0xDEAD_0020, "ss": 0xBEEF_0028, "fs": 0xFEED_0028, "gs": 0xF00D_0028,
+    "cs": 0xDEAD_0020, "ss": 0xBEEF_0028, "fs": 0xFEED_0020, "gs": 0xF00D_0020,
 }  # fmt: skip
 """The selectors of 32-bit code with RPL 0, and something above them."""
 DATA_SEGMENTS: Final = ("ds", "es", "fs", "gs")
