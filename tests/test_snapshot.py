@@ -144,7 +144,9 @@ def test_result(stops: Mapping[str, Raw], kind: str, name: str, at: int) -> None
 @pytest.mark.parametrize("kind", ["enter", "seccomp", "exit", "signal"])
 def test_sizes(stops: Mapping[str, Raw], kind: str) -> None:
     assert differs(stops[kind], "info_size", size=4) == {"info": {"size"}}
-    assert differs(stops[kind], "regset_size", size=4) == {"regset": {"size"}}
+    told = differs(stops[kind], "regset_size", size=4)
+    assert told.keys() == {"regset"}
+    assert "size" in told["regset"]
 
 
 # A stop of ptrace's own says in its siginfo which it is, and whose.
