@@ -18,6 +18,7 @@ from conformance import expectation
 from conformance.abi import REGISTERS, WORD
 from conformance.cases import Probe, interrupts
 from conformance.cases.interrupts import Tally
+from conformance.doors import DOORS
 from conformance.errors import HarnessError
 from conformance.expectation import Judgement
 from conformance.facts import Environment, Fact
@@ -74,6 +75,7 @@ def fake(monkeypatch: pytest.MonkeyPatch, trace: Trace, stops: Sequence[Any]) ->
 
     monkeypatch.setattr(frames, "lib", SimpleNamespace(origax_frame=frame))
     monkeypatch.setattr(trace, "settle", lambda pid, raw: None)
+    monkeypatch.setattr(trace, "_program", DOORS["syscall64"])
     trace.own = program.own() | {"ax": AX & WORD}
     return Frames(Task(trace, PID, "tracee"), BY_SLEEP)
 
