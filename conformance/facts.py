@@ -182,6 +182,9 @@ VOCABULARY: Final[Mapping[str, Fact]] = {
              "uses five levels of page tables.", "run on a CPU with LA57, booted without no5lvl"),
             ("kpti", bool, "'PTI' in /sys/devices/system/cpu/vulnerabilities/meltdown; without "
              "/sys, the flag pti of /proc/cpuinfo.", "boot with pti=on"),
+            ("watched_steps", bool, "A step may end on a data breakpoint: false under TCG (virt), "
+             "where the guest's kernel then never leaves its own #DB.",
+             "run on a processor, or a guest of KVM"),
             ("icebp_repeats", bool, "conformance/_programs/icebp_x86_64, when executed, takes INT1 "
              "again after its handler returned: a fault, where processors trap; false where it "
              "does not run.", "run in a guest whose hypervisor makes a fault of INT1"),
@@ -467,6 +470,7 @@ def cpu_facts(source: Sources, cpuid: Cpuid) -> dict[str, Value]:
     cpu = fields(source.cpuinfo)
     vendor = cpu.get("vendor_id", "")
     flags = cpu.get("flags", "").split()
+    virt = hypervisor(cpuid)[0]
     return {
         "intel": vendor == "GenuineIntel",
         "amd": vendor == "AuthenticAMD",
@@ -475,7 +479,8 @@ def cpu_facts(source: Sources, cpuid: Cpuid) -> dict[str, Value]:
         "model": _number(cpu.get("model", "")),
         "stepping": _number(cpu.get("stepping", "")),
         "microcode": _number(cpu.get("microcode", ""), 16),
-        "virt": hypervisor(cpuid)[0],
+        "virt": virt,
+        "watched_steps": virt != "tcg",
         "fred": "fred" in flags,
         "smap": "smap" in flags,
         "lass": "lass" in flags,

@@ -356,7 +356,7 @@ def watchpoint(trace: Trace) -> None:
     trace.control(Probe(site="touch", setup="cells"))
 
 
-@case("steps.watched_step", door="none", also=ABIS, covers=[103, 104])
+@case("steps.watched_step", door="none", also=ABIS, covers=[103, 104], needs=["watched_steps"])
 def watched_step(trace: Trace) -> None:
     """Step over accesses that hit two data breakpoints, then past them, then write DR6 = 0."""
     probe = Probe(site="touch", setup="cells")

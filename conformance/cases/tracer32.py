@@ -6,20 +6,17 @@ Part of the family `views`. The tracer is ``cprobes/tracer32.c``, driven with th
 
 from __future__ import annotations
 
-import os
 import signal
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 
 from conformance._native import lib
 from conformance.abi import REGISTERS, REGISTERS_32, RESTARTS
 from conformance.cases import Handler, Probe, case
+from conformance.cases.views import SPIN, end_spin, executing
 from conformance.doors import ABIS, CALLS
 from conformance.tracing import program, requests
 from conformance.tracing.hand import Remote
-from conformance.tracing.image import executable
 from conformance.tracing.tracee import Read, Task, Trace
 
 IA32 = "ia32"
@@ -28,8 +25,6 @@ JUNK = 0xDEAD_BEEF << 32
 POKED = 777
 AT_EMPTY_PATH = 0x1000
 GENERAL_32 = ("bx", "cx", "dx", "si", "di", "bp", "sp")
-SPIN = Probe(site="to_spin", handlers=[Handler(signal.SIGUSR1)], skip=True)
-"""A loop that a SIGUSR1 ends."""
 
 
 def getpid(trace: Trace, junk: int = 0) -> Probe:
@@ -100,26 +95,6 @@ def interrupted(trace: Trace) -> None:
         task.step(show=("dr6",))
         regset(trace, task)
     trace.control(SPIN, end_spin)
-
-
-def end_spin(task: Task) -> None:
-    """End the loop, as the tracer does to no traced program."""
-    task.until_ready()
-    task.signal(signal.SIGUSR1)
-
-
-@contextmanager
-def executing(trace: Trace, abi: str) -> Iterator[Probe]:
-    """Make a program that executes the freestanding one of that ABI, with one empty argument."""
-    image = os.open(executable("true", abi), os.O_RDONLY)
-    os.set_inheritable(image, True)
-    try:
-        argv = trace.board_address("arg")
-        null = argv + 8
-        call = trace.door.call("execveat", image, null, argv, null, AT_EMPTY_PATH)
-        yield Probe(site="syscall", regs=call, args=[null, 0])
-    finally:
-        os.close(image)
 
 
 @case("views.tracer32_exec", door="syscall64", also=CALLS, needs=NEED,

@@ -209,11 +209,10 @@ def children(trace: Trace) -> None:
 
 
 @contextmanager
-def executing(trace: Trace) -> Iterator[Probe]:
-    """Make a program that executes the freestanding one of its ABI, with one empty argument and
+def executing(trace: Trace, abi: str) -> Iterator[Probe]:
+    """Make a program that executes the freestanding one of an ABI, with one empty argument and
     no environment.
     """
-    abi = trace.door.abi
     image = os.open(executable("true", abi), os.O_RDONLY)
     os.set_inheritable(image, True)
     try:
@@ -230,7 +229,7 @@ def exec_(trace: Trace) -> None:
     """Read every view at the event of execveat() and at the exit of the call, whose number has
     become that of execve().
     """
-    with executing(trace) as probe:
+    with executing(trace, trace.door.abi) as probe:
         with trace.launch(probe, requests.O_BASE | requests.O_TRACEEXEC) as task:
             proc(trace, task, task.cont())
             proc(trace, task, task.syscall())
