@@ -80,5 +80,7 @@ OWN: Final = OF_ABI["x86_64" if sys.maxsize > 1 << 32 else "ia32"]
 
 CALLS: Final = ("int80_64", "int80_32", "sysenter", "syscall32", "x32")
 """Every further door of a case that makes system calls."""
+IA32: Final = ("int80_64", "int80_32", "sysenter", "syscall32")
+"""Those of them that lead to the 32-bit table."""
 ABIS: Final = ("ia32", "x32")
 """Every further ABI of a case that makes none."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from conformance.abi import X32_BIT, Nr, Nr32
 from conformance.cases import Handler, Probe, case
-from conformance.doors import CALLS
+from conformance.doors import CALLS, IA32
 from conformance.tracing.tracee import Task, Trace
 
 SA_ONSTACK = 0x0800_0000
@@ -20,8 +20,6 @@ NEGATIVES = (-2, -512, -(1 << 31))
 POKED = 777
 FAST = ("sysenter", "syscall32")
 """The doors of __kernel_vsyscall: the kernel shows its landing pad, and finds ebp on the stack."""
-IA32 = ("int80_64", "int80_32", *FAST)
-"""The doors to the 32-bit table."""
 NARROW = {
     name: 0xC0DE_0010 + number
     for number, name in enumerate(("bx", "cx", "dx", "si", "di", "bp"))
@@ -196,13 +194,23 @@ def junk(trace: Trace) -> None:
     follow(trace, ((f"{word:#x}", call(word)) for word in words))
 
 
-@case("syscalls.x32_bit", door="syscall64", also=IA32, covers=[12, 13])
+OF_X32 = (514, 547)
+"""ioctl and pwritev2: the numbers from 512 to 547 are x32's alone."""
+NOT_OF_X32 = 16
+"""ioctl of 64-bit programs."""
+
+
+@case("syscalls.x32_bit", door="syscall64", also=(*IA32, "x32"), covers=[12, 13])
 def x32_bit(trace: Trace) -> None:
-    """Follow numbers with the x32 bit: getpid's, and one that only x32 has (ioctl, 514)."""
-    follow(
-        trace,
-        ((f"{nr:#x}", call(nr)) for nr in (X32_BIT | trace.number("getpid"), X32_BIT | 514, 514)),
-    )
+    """Follow numbers with the x32 bit: getpid's, two that only x32 has (ioctl, pwritev2), and one
+    that it has not (64-bit ioctl); the same without the bit, where they would be x32's alone, and
+    in an x32 program getpid.
+    """
+    own = trace.number("getpid")
+    numbers = [X32_BIT | nr for nr in (own, *OF_X32, NOT_OF_X32)] + list(OF_X32)
+    if own & X32_BIT:
+        numbers.append(own & ~X32_BIT)
+    follow(trace, ((f"{nr:#x}", call(nr)) for nr in numbers))
 
 
 @case("syscalls.clobbers", door="syscall64", also=CALLS, covers=[19])

@@ -25,7 +25,7 @@ from conformance.abi import (
     flags,
 )
 from conformance.cases import Handler, Probe, case
-from conformance.doors import ABIS, CALLS
+from conformance.doors import ABIS, CALLS, IA32
 from conformance.tracing import core, perf, program, requests
 from conformance.tracing.image import executable
 from conformance.tracing.memory import MEMORY
@@ -826,6 +826,90 @@ def bases(trace: Trace) -> None:
     trace.control(getpid(trace))
 
 
+TLS_ENTRIES = range(12, 15)
+"""Entries of the GDT that belong to a thread (arch/x86/include/asm/segment.h, 64-bit kernels)."""
+SEGMENT = 0x51
+"""Of struct user_desc: 32-bit data that may be written, limit_in_pages, useable."""
+WRONG_SEGMENTS = {"seg_32bit": SEGMENT & ~0x1, "contents": SEGMENT | 2 << 1,
+                  "seg_not_present": SEGMENT | 0x20}  # fmt: skip
+
+
+@case("views.thread_area", door="none", also=["ia32"], covers=[117, 123], needs=["ia32"])
+def thread_area(trace: Trace) -> None:
+    """At an int3 of a program that has gs from set_thread_area(), PTRACE_GET_THREAD_AREA of that
+    entry, its neighbours and others, and NT_386_TLS; PTRACE_SET_THREAD_AREA of a base, of no
+    segment, and of what the kernel refuses. The last base is that of another word, for the program.
+    """
+    probe = Probe(
+        site="views_thread_area", setup="views_thread_area", args=[0x1111_1111, 0x2222_2222],
+        handlers=[Handler(signal.SIGTRAP)], show=["gs"],
+        door="" if trace.door.bits == 32 else "int80_64",
+    )  # fmt: skip
+    with trace.launch(probe) as task:
+        task.cont()
+        own, first = TLS_ENTRIES.start, trace.board_address("arg")
+        for entry in (*TLS_ENTRIES, own - 1, TLS_ENTRIES.stop, 0, -1):
+            tell_area(trace, task, entry)
+        tell_areas(trace, task)
+        put_area(trace, task, own, 0x1234_5000)
+        task.again()
+        for entry in (own - 1, TLS_ENTRIES.stop, 0, -1):
+            put_area(trace, task, entry, 0)
+        for wrong, bits in WRONG_SEGMENTS.items():
+            put_area(trace, task, own, 0, bits, wrong=wrong)
+        error = requests.error_of(partial(requests.set_thread_area, task.pid, own, b""))
+        trace.add_poke("SET_THREAD_AREA", entry=str(own), address="0", error=error or "none")
+        tell_area(trace, task, own)
+        task.again()
+        put_area(trace, task, own, 0, 0, limit=0)
+        tell_area(trace, task, own)
+        task.again()
+        put_area(trace, task, own, first + 8)
+        task.again()
+        task.finish()
+    trace.control(probe)
+
+
+def tell_area(trace: Trace, task: Task, entry: int) -> None:
+    """Read a thread's segment, and tell it, or the error."""
+    told: dict[str, int | str] = {}
+    try:
+        area = requests.get_thread_area(task.pid, entry)
+    except requests.PtraceError as error:
+        told["error"] = requests.name_of(error)
+    else:
+        number, told["base"], limit, bits = struct.unpack("=4I", area)
+        told |= {"number": str(number), "limit": f"{limit:#x}", "bits": f"{bits:#x}"}
+    trace.add_read("GET_THREAD_AREA", task.who, **{"entry": str(entry), **told})
+
+
+def tell_areas(trace: Trace, task: Task) -> None:
+    """Read all of a thread's segments as a register set; tell how much, and the error."""
+    try:
+        areas = requests.getregset(task.pid, 64, requests.NT_386_TLS)
+    except requests.PtraceError as error:
+        trace.add_read("GETREGSET", type="386_TLS", error=requests.name_of(error))
+        return
+    alone = (requests.get_thread_area(task.pid, entry) for entry in TLS_ENTRIES)
+    trace.add_read(
+        "GETREGSET", type="386_TLS", told=str(len(areas)),
+        all="same" if areas == b"".join(alone) else "other",
+    )  # fmt: skip
+
+
+def put_area(
+    trace: Trace, task: Task, entry: int, base: int, bits: int = SEGMENT, limit: int = 0xF_FFFF,
+    **told: str,
+) -> None:
+    """Write a thread's segment, and tell it, and the error."""
+    area = struct.pack("=4I", 0, base, limit, bits)  # the number of the entry is not looked at
+    error = requests.error_of(partial(requests.set_thread_area, task.pid, entry, area))
+    trace.add_poke(
+        "SET_THREAD_AREA", entry=str(entry), base=base, bits=f"{bits:#x}", **told,
+        error=error or "none",
+    )  # fmt: skip
+
+
 @case("views.refused_midway", door="syscall64", covers=[118])
 def refused_midway(trace: Trace) -> None:
     """PTRACE_SETREGS and SETREGSET of all registers, among which a cs of 0, or an fs_base in the
@@ -1022,24 +1106,35 @@ NONE, ENTRY, EXIT = 0, 1, 2
 """Its ops."""
 
 
-@case("views.set_syscall_info", door="syscall64", covers=[128], needs=["set_syscall_info"])
+@case("views.set_syscall_info", door="syscall64", also=IA32,
+      covers=[128], needs=["set_syscall_info"])  # fmt: skip
 def set_syscall_info(trace: Trace) -> None:
     """PTRACE_SET_SYSCALL_INFO at an enter stop: another number, all arguments, numbers beyond 32
     bits, -1; at an exit stop: a result and an error; and what it refuses, there and at a signal.
+    At a 32-bit call's stops also arguments and a result beyond 32 bits.
     """
+    getppid, numbers = trace.number("getppid"), trace.door.numbers
+    more = JUNK if numbers is Nr32 else 0
     with trace.launch(getpid(trace)) as task:
         task.syscall()
-        for nr in (Nr.getppid, -2, -1, 1 << 32 | Nr.getppid, (1 << 32) - 1):
+        for nr in (getppid, -2, -1, 1 << 32 | getppid, (1 << 32) - 1):
             arguments = [nr + 0x1111_0000 * n & WORD for n in range(1, 7)]
-            put_info(trace, task, ENTRY, nr, *arguments, nr=call(nr & WORD))
+            put_info(trace, task, ENTRY, nr, *arguments, nr=call(nr & WORD, numbers))
+        if more:
+            arguments = [more | n for n in range(1, 7)]
+            put_info(
+                trace, task, ENTRY, getppid, *arguments, nr=call(getppid, numbers), above=hex(more)
+            )
         put_info(trace, task, EXIT, 0, wrong="op")
         put_info(trace, task, ENTRY, 0, reserved=1, wrong="reserved")
         put_info(trace, task, ENTRY, 0, flags=1, wrong="flags")
         put_info(trace, task, ENTRY, 0, size=INFO_SIZE - 1, wrong="size")
-        put_info(trace, task, ENTRY, Nr.getppid, size=INFO_SIZE + 8, nr=call(Nr.getppid))
+        put_info(trace, task, ENTRY, getppid, size=INFO_SIZE + 8, nr=call(getppid, numbers))
         task.syscall()
         for rval, is_error in ((12345, 0), (-5, 1), (-5, 0), (0, 1), (77, 1)):
             put_info(trace, task, EXIT, rval, is_error, rval=str(rval), is_error=str(is_error))
+        if more:
+            put_info(trace, task, EXIT, more | 77, 0, rval="77", is_error="0", above=hex(more))
         task.signal(signal.SIGUSR1)
         task.syscall()
         put_info(trace, task, NONE, 0, wrong="op")

@@ -29,6 +29,8 @@ PEEKUSER: Final = 3
 POKEUSER: Final = 6
 SETREGS: Final = 13
 DETACH: Final = 17
+GET_THREAD_AREA: Final = 25
+SET_THREAD_AREA: Final = 26
 ARCH_PRCTL: Final = 30
 SYSEMU: Final = 31
 SYSEMU_SINGLESTEP: Final = 32
@@ -58,9 +60,11 @@ O_EVENTS: Final = (
 
 NT_PRSTATUS: Final = binding.NT_PRSTATUS
 NT_PRFPREG: Final = 2
+NT_386_TLS: Final = 0x200
 NT_X86_XSTATE: Final = 0x202
 
 SIGINFO_SIZE: Final = 128
+USER_DESC_SIZE: Final = 16
 
 BITS: Final = 64 if sys.maxsize > 1 << 32 else 32
 """The tracer's own width: that of the words and the layout by which it sees registers."""
@@ -329,6 +333,19 @@ def get_syscall_info(pid: int, size: int) -> tuple[int, int]:
 def arch_prctl(pid: int, code: int, address: int) -> None:
     """arch_prctl(2) on a stopped tracee (PTRACE_ARCH_PRCTL)."""
     binding.ptrace(ARCH_PRCTL, pid, address, code)
+
+
+def get_thread_area(pid: int, entry: int) -> bytes:
+    """Read struct user_desc of an entry of the GDT (PTRACE_GET_THREAD_AREA)."""
+    buffer = ctypes.create_string_buffer(USER_DESC_SIZE)
+    binding.ptrace(GET_THREAD_AREA, pid, entry, ctypes.addressof(buffer))
+    return buffer.raw
+
+
+def set_thread_area(pid: int, entry: int, area: bytes) -> None:
+    """Write struct user_desc of an entry (PTRACE_SET_THREAD_AREA); from address 0, if empty."""
+    buffer = ctypes.create_string_buffer(area, len(area))
+    binding.ptrace(SET_THREAD_AREA, pid, entry, ctypes.addressof(buffer) if area else 0)
 
 
 def set_syscall_info(pid: int, info: bytes) -> None:

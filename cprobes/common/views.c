@@ -2,6 +2,7 @@
 /* Sites and preparations of the family views. */
 #include "probe.h"
 
+#include <asm/ldt.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <linux/fcntl.h>
@@ -96,3 +97,36 @@ SITE("views_fork",
      ENTER_AT_ONCE
      "ud2\n"
      "77:\n");
+
+/*
+ * A segment of the program's own, as 32-bit threads have theirs. 64-bit code
+ * gets one by int $0x80 alone, with its structures below 4 GiB.
+ */
+#if DOOR != SYSCALL
+#define SET_THREAD_AREA 243L	/* by int $0x80, whatever the program's width */
+
+/*
+ * Its selector, in ax, goes into gs; then an int3, and what a tracer does there;
+ * then the word that gs finds.
+ */
+SITE("views_thread_area",
+     "movl %eax, %gs\n"
+     "int3\n"
+     "movl %gs:0, %eax\n");
+
+/* The first free entry of the GDT, all 4 GiB from arg[0] on. */
+SETUP(views_thread_area)
+{
+	static struct user_desc area = {
+		.entry_number = -1, .limit = 0xfffff, .seg_32bit = 1,
+		.limit_in_pages = 1, .useable = 1,
+	};
+	long error;
+
+	area.base_addr = address_of(&board->arg[0]);
+	__asm__ volatile("int $0x80" : "=a"(error)
+			 : "0"(SET_THREAD_AREA), "b"(&area) : "memory");
+	board->in_.ax = area.entry_number << 3 | 3;
+	return -error;
+}
+#endif
