@@ -40,7 +40,7 @@ BLOCK: Final = 4096
 """Bytes of one direct read: a multiple of every disk's logical block."""
 TICK_SECONDS: Final = 0.1
 """Ten ticks of the slowest kernel (HZ=100)."""
-TRIES: Final = 3
+TRIES: Final = 12
 """Times that one file's reads are watched while other traffic makes them unclear."""
 
 
@@ -910,10 +910,12 @@ def local_timer() -> bool:
     """Compute, which keeps the tick going, until the row LOC moves."""
     before = read_interrupts().get("LOC")
     deadline = time.monotonic() + TICK_SECONDS
-    while before and time.monotonic() < deadline:
-        if read_interrupts().get("LOC") != before:
-            return True
-    return False
+    late = moved = before is None
+    while not late and not moved:
+        # A busy machine may let us look only once: that is after the ticks, then.
+        late = time.monotonic() >= deadline
+        moved = read_interrupts().get("LOC") != before
+    return before is not None and moved
 
 
 def interrupt_facts(device: Device | None, cpus: int) -> dict[str, Value]:
