@@ -231,6 +231,14 @@ def test_summary_counts() -> None:
     ]
 
 
+# Many cases of one family and door that are skipped alike are told by their pattern; few, by name.
+def test_many_are_one_pattern() -> None:
+    many = [f"a.c{number}.x32" for number in range(terminal.MANY)]
+    assert terminal.joined([*many, "a.d.sysenter", "a.plain", "b.c.x32"]) == [
+        f"a.*.x32 ({terminal.MANY})", "a.d.sysenter", "a.plain", "b.c.x32",
+    ]  # fmt: skip
+
+
 # A run without a failure, and one without a case, is one line.
 def test_summary_of_nothing() -> None:
     assert terminal.summary(records.record(records.case()), color=False) == (

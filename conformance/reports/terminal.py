@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import IO, Final, Self
 
 from conformance.record import KNOWN, PASS, SKIP, VERDICTS, CaseRecord, Record
@@ -33,6 +33,10 @@ _ERASE: Final = "\r\x1b[K"
 def use_color(stream: IO[str], environ: Mapping[str, str]) -> bool:
     """Whether `stream` may get escape sequences: a terminal, not dumb, without NO_COLOR."""
     return stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+
+
+MANY: Final = 4
+"""Cases of one family and door that are named together where they are skipped alike."""
 
 
 class Progress:
@@ -117,9 +121,23 @@ def _by_reason(
         if case.verdict == verdict:
             reasons.setdefault(one_line(case.reason), []).append(case.id)
     return [
-        [f"{paint(verdict, YELLOW)}  {reason}  ({plural(len(ids), 'case')})", *wrapped(ids, width)]
+        [
+            f"{paint(verdict, YELLOW)}  {reason}  ({plural(len(ids), 'case')})",
+            *wrapped(joined(ids), width),
+        ]
         for reason, ids in reasons.items()
     ]
+
+
+def joined(ids: Sequence[str]) -> list[str]:
+    """Name many cases of one family and door by their pattern: ``traps.*.x32 (28)``."""
+    ends = [(family, door) for family, *name, door in (id_.split(".") for id_ in ids) if name]
+    told = []
+    for id_ in ids:
+        family, *name, door = id_.split(".")
+        number = ends.count((family, door)) if name else 0
+        told.append(f"{family}.*.{door} ({number})" if number >= MANY else id_)
+    return list(dict.fromkeys(told))
 
 
 def _closing(record: Record, paint: Paint) -> list[str]:
