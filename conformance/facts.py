@@ -185,6 +185,8 @@ VOCABULARY: Final[Mapping[str, Fact]] = {
             ("watched_steps", bool, "A step may end on a data breakpoint: false under TCG (virt), "
              "where the guest's kernel then never leaves its own #DB.",
              "run on a processor, or a guest of KVM"),
+            ("mov_ss_shadow", bool, "MOV SS holds #DB off until the next instruction has run: "
+             "false under TCG (virt).", "run on a processor, or a guest of KVM"),
             ("icebp_repeats", bool, "conformance/_programs/icebp_x86_64, when executed, takes INT1 "
              "again after its handler returned: a fault, where processors trap; false where it "
              "does not run.", "run in a guest whose hypervisor makes a fault of INT1"),
@@ -481,6 +483,7 @@ def cpu_facts(source: Sources, cpuid: Cpuid) -> dict[str, Value]:
         "microcode": _number(cpu.get("microcode", ""), 16),
         "virt": virt,
         "watched_steps": virt != "tcg",
+        "mov_ss_shadow": virt != "tcg",
         "fred": "fred" in flags,
         "smap": "smap" in flags,
         "lass": "lass" in flags,

@@ -230,7 +230,8 @@ def test_cpu() -> None:
     assert facts.cpu_facts(source, cpuid(b"TCGTCGTCGTCG")) == {
         "intel": False, "amd": True, "other_vendor": False,
         "family": 15, "model": 107, "stepping": 1, "microcode": 0x1000065,
-        "virt": "tcg", "watched_steps": False, "fred": True, "smap": True, "lass": False,
+        "virt": "tcg", "watched_steps": False, "mov_ss_shadow": False,
+        "fred": True, "smap": True, "lass": False,
         "fsgsbase": False, "xsave": False, "la57": False, "kpti": True,
     }  # fmt: skip
 
@@ -242,6 +243,7 @@ def test_no_cpuinfo() -> None:
     assert known["family"] == known["microcode"] == 0
     assert known["virt"] == "none"
     assert known["watched_steps"]
+    assert known["mov_ss_shadow"]
 
 
 # Page-table isolation is the kernel's word in /sys, and its flag where /sys is not mounted.

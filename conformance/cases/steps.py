@@ -454,7 +454,7 @@ def debug_narrow(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("steps.mov_ss", door="none", also=ABIS, covers=[106])
+@case("steps.mov_ss", door="none", also=ABIS, covers=[106], needs=["mov_ss_shadow"])
 def mov_ss(trace: Trace) -> None:
     """Step over MOV SS, and in another run let it hit a data breakpoint, before plain code."""
     probe = Probe(site="mov_ss_nop", setup="cells")
@@ -470,7 +470,8 @@ def mov_ss(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("steps.mov_ss_entry", door="syscall64", also=INLINE, covers=[106])
+@case("steps.mov_ss_entry", door="syscall64", also=INLINE, covers=[106],
+      needs=["mov_ss_shadow"])  # fmt: skip
 def mov_ss_entry(trace: Trace) -> None:
     """Let MOV SS hit a data breakpoint right before a system call and before INT3; step over the
     pair.
