@@ -181,10 +181,8 @@ def executing(trace: Trace, path: str = "", call: str = "execve") -> Probe:
     )  # fmt: skip
 
 
-@case("events.exec", door="syscall64", also=CALLS, covers=[24, 54])
-def exec_(trace: Trace) -> None:
-    """Follow execve() to its event and its exit stop, then the new program to its end."""
-    probe = executing(trace)
+def follow_exec(trace: Trace, probe: Probe) -> None:
+    """Take a program through its execve(), and on to the new one's own call and end."""
     with trace.launch(probe, EXECS) as task:
         task.syscall()
         task.syscall()
@@ -192,33 +190,25 @@ def exec_(trace: Trace) -> None:
         task.syscall()
         task.finish()
     trace.control(probe)
+
+
+@case("events.exec", door="syscall64", also=CALLS, covers=[24, 54])
+def exec_(trace: Trace) -> None:
+    """Follow execve() to its event and its exit stop, then the new program to its end."""
+    follow_exec(trace, executing(trace))
 
 
 @case("events.execveat", door="syscall64", also=CALLS, covers=[24, 54])
 def execveat(trace: Trace) -> None:
     """Follow execveat() likewise: from its event on it is an execve()."""
-    probe = executing(trace, call="execveat")
-    with trace.launch(probe, EXECS) as task:
-        task.syscall()
-        task.syscall()
-        task.syscall()
-        task.syscall()
-        task.finish()
-    trace.control(probe)
+    follow_exec(trace, executing(trace, call="execveat"))
 
 
 def across(trace: Trace, heir: str) -> None:
     """Execute a program of another width: by execve(), by execveat(), and from a thread."""
     for call in ("execve", "execveat"):
         trace.heading(call=call)
-        probe = executing(trace, true(heir), call)
-        with trace.launch(probe, EXECS) as task:
-            task.syscall()
-            task.syscall()
-            task.syscall()
-            task.syscall()
-            task.finish()
-        trace.control(probe)
+        follow_exec(trace, executing(trace, true(heir), call))
     trace.heading(call="execve", by="thread")
     probe = Probe(
         site="clone_exec", setup="heir", regs=trace.door.call("clone", THREAD), text=true(heir)

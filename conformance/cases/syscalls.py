@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from conformance.abi import X32_BIT, Nr, Nr32
 from conformance.cases import Handler, Probe, case
@@ -213,6 +213,18 @@ def x32_bit(trace: Trace) -> None:
     follow(trace, ((f"{nr:#x}", call(nr)) for nr in numbers))
 
 
+def write_at(trace: Trace, where: str, words: Mapping[str, int]) -> None:
+    """Write registers at the enter stop of getpid(), or at its exit stop."""
+    with trace.launch(getpid(trace)) as task:
+        task.syscall()
+        if where == "enter":
+            task.poke(**words)
+        task.syscall()
+        if where == "exit":
+            task.poke(**words)
+        task.finish()
+
+
 @case("syscalls.clobbers", door="syscall64", also=CALLS, covers=[19])
 def clobbers(trace: Trace) -> None:
     """Write rcx and r11 at the enter stop of getpid(), and in another run at the exit stop; in a
@@ -223,14 +235,7 @@ def clobbers(trace: Trace) -> None:
         if trace.door.bits == 32:
             del words["r11"]
         trace.heading(written=where)
-        with trace.launch(getpid(trace)) as task:
-            task.syscall()
-            if where == "enter":
-                task.poke(**words)
-            task.syscall()
-            if where == "exit":
-                task.poke(**words)
-            task.finish()
+        write_at(trace, where, words)
     trace.control(getpid(trace))
 
 
@@ -271,14 +276,7 @@ def int80_keeps(trace: Trace) -> None:
     for where in ("nowhere", "enter", "exit"):
         trace.heading(written=where)
         words = {f"r{number}": JUNK | 0x1000 * number for number in range(8, 16)}
-        with trace.launch(getpid(trace)) as task:
-            task.syscall()
-            if where == "enter":
-                task.poke(**words)
-            task.syscall()
-            if where == "exit":
-                task.poke(**words)
-            task.finish()
+        write_at(trace, where, words)
     trace.control(getpid(trace))
 
 
