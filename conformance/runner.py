@@ -36,6 +36,9 @@ from conformance.record import (
 from conformance.strays import sweep
 from conformance.transcript import parse
 
+Answer = Mapping[str, Any]
+"""What a worker says of a case, as ``conformance.worker`` writes it."""
+
 GRACE: Final = 5.0
 """Seconds that a worker has beyond its case's own deadlines before it is killed."""
 STARTING: Final = 30.0
@@ -109,8 +112,7 @@ def missing(case: Case, environment: Environment, vocabulary: Mapping[str, Fact]
 
 
 def judge(
-    planned: Planned, answer: Mapping[str, Any], environment: Environment,
-    known: Sequence[KnownIssue],
+    planned: Planned, answer: Answer, environment: Environment, known: Sequence[KnownIssue],
 ) -> CaseRecord:  # fmt: skip
     """Turn what a worker answered into a case's record."""
     transcripts = tuple(
@@ -150,8 +152,8 @@ def judge(
     )  # fmt: skip
 
 
-def _untraced(verdict: str, reason: str, duration: float = 0.0) -> dict[str, Any]:
-    """An answer in the place of a worker's, for a case that was not traced."""
+def untraced(verdict: str, reason: str, duration: float = 0.0) -> Answer:
+    """Give an answer in the place of a worker's, for a case that was not traced."""
     return {"verdict": verdict, "reason": reason, "repeats": 0, "transcripts": [],
             "measured": {}, "probes": {}, "duration": duration}  # fmt: skip
 
@@ -190,17 +192,17 @@ class _Worker:
             stream.write(json.dumps(request).encode() + b"\n")
             stream.flush()
 
-    def answer(self) -> dict[str, Any] | None:
+    def answer(self) -> Answer | None:
         """Read what has come; the answer, once it is whole."""
         chunk = os.read(self.fileno(), 1 << 20)
         if not chunk:
             code = self.process.wait()
-            return _untraced("ERROR", f"the worker died ({_how(code)})", self.spent())
+            return untraced("ERROR", f"the worker died ({_how(code)})", self.spent())
         self.buffer += chunk
         if not self.buffer.endswith(b"\n"):
             return None
         line, self.buffer = self.buffer, b""
-        answer: dict[str, Any] = json.loads(line)
+        answer: Answer = json.loads(line)
         return answer
 
     def spent(self) -> float:
@@ -229,15 +231,12 @@ def _how(code: int) -> str:
 
 
 class Runner:
-    """Runs planned cases in worker processes; a context manager, so that none is left."""
+    """Traces planned cases in worker processes; a context manager, so that none is left."""
 
     def __init__(
-        self, environment: Environment, known: Sequence[KnownIssue], options: OptionsRecord,
-        program: Sequence[str] = ("-P", "-m", "conformance.worker"),
-    ) -> None:  # fmt: skip
+        self, options: OptionsRecord, program: Sequence[str] = ("-P", "-m", "conformance.worker")
+    ) -> None:
         self.program = program
-        self.environment = environment
-        self.known = known
         self.options = options
         self._workers: list[_Worker] = []
         self._cpus = sorted(os.sched_getaffinity(0))
@@ -257,13 +256,12 @@ class Runner:
 
     def run(
         self, planned: Sequence[Planned], begins: Callable[[Case], None] = lambda case: None
-    ) -> Iterator[CaseRecord]:
-        """Trace and judge cases, giving each as it is done."""
+    ) -> Iterator[tuple[Planned, Answer]]:
+        """Trace cases, giving what was seen of each as it is done."""
         waiting = []
         for item in planned:
             if item.missing:
-                skipped = _untraced("SKIP", item.missing)
-                yield judge(item, skipped, self.environment, self.known)
+                yield item, untraced(record_module.SKIP, item.missing)
             else:
                 waiting.append(item)
         with selectors.DefaultSelector() as selector:
@@ -272,7 +270,7 @@ class Runner:
                 for worker, answer in self._collect(selector):
                     done, worker.planned = worker.planned, None
                     if done is not None:
-                        yield judge(done, answer, self.environment, self.known)
+                        yield done, answer
 
     def _hand_out(
         self, waiting: list[Planned], selector: selectors.BaseSelector,
@@ -301,7 +299,7 @@ class Runner:
 
     def _collect(
         self, selector: selectors.BaseSelector
-    ) -> Iterator[tuple[_Worker, dict[str, Any]]]:
+    ) -> Iterator[tuple[_Worker, Answer]]:
         """Wait for an answer or a deadline, whichever is first."""
         busy = [w for w in self._workers if w.planned]
         if not busy:
@@ -315,7 +313,7 @@ class Runner:
                 if answer and not answer["repeats"]:
                     self._drop(worker)
             elif time.monotonic() >= worker.deadline:
-                answer = _untraced("MISS", "the worker itself gave no answer", worker.spent())
+                answer = untraced("MISS", "the worker itself gave no answer", worker.spent())
                 self._drop(worker)
             if answer:
                 selector.unregister(worker)
@@ -336,27 +334,30 @@ def conduct(
     clock = time.monotonic()
     done: list[CaseRecord] = []
     interrupted = False
-    with Runner(environment, known, options) as runner:
+    with Runner(options) as runner:
         try:
-            for case in runner.run(planned, lambda case: begins(case.id)):
+            for item, answer in runner.run(planned, lambda case: begins(case.id)):
+                case = judge(item, answer, environment, known)
                 done.append(case)
                 ends(case)
         except KeyboardInterrupt:
             interrupted = True
     return Record(
-        tool=_tool(),
+        tool=tool(),
         environment=EnvironmentRecord(environment.name, environment.facts, environment.build),
-        boot_id=_boot_id(), started=started, duration=round(time.monotonic() - clock, 3),
+        boot_id=boot_id(), started=started, duration=round(time.monotonic() - clock, 3),
         options=options, interrupted=interrupted,
         cases=tuple(sorted(done, key=lambda case: case.id)),
     )  # fmt: skip
 
 
-def _tool() -> ToolRecord:
+def tool() -> ToolRecord:
+    """Say which origax this is."""
     from conformance.tracing import image
 
     return ToolRecord("origax", VERSION, image.tool_digest())
 
 
-def _boot_id() -> str:
+def boot_id() -> str:
+    """Name this boot of this kernel."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -24,9 +24,9 @@ def known(expected: Path, vocabulary: Mapping[str, Fact]) -> Sequence[KnownIssue
 
 
 @pytest.fixture(scope="session")
-def tracer(environment: Environment, known: Sequence[KnownIssue]) -> Iterator[runner.Runner]:
+def tracer() -> Iterator[runner.Runner]:
     options = record.OptionsRecord(frames=200, repeat=1, timeout=20.0, jobs=1, patterns=())
-    with runner.Runner(environment, known, options) as made:
+    with runner.Runner(options) as made:
         yield made
 
 
@@ -34,9 +34,10 @@ def tracer(environment: Environment, known: Sequence[KnownIssue]) -> Iterator[ru
 @pytest.mark.parametrize("case", [_parameter(case) for case in all_cases()])
 def test_case(
     case: Case, tracer: runner.Runner, environment: Environment, vocabulary: Mapping[str, Fact],
-    expected: Path,
+    known: Sequence[KnownIssue], expected: Path,
 ) -> None:  # fmt: skip
-    (seen,) = tracer.run(runner.plan([case], environment, vocabulary, expected))
+    (answered,) = tracer.run(runner.plan([case], environment, vocabulary, expected))
+    seen = runner.judge(*answered, environment, known)
     if seen.verdict == record.SKIP:
         pytest.skip(seen.reason)
     assert seen.verdict in (record.PASS, record.KNOWN), "\n".join(describe([seen]))

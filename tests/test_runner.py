@@ -56,8 +56,8 @@ def run(
     options = record.OptionsRecord(frames=10, repeat=repeat, timeout=timeout, jobs=1, patterns=())
     monkeypatch.setattr(runner, "STARTING", 1.0)
     planned = [Planned(CASES[f"misbehaving.{name}"], None, "") for name in names]
-    with runner.Runner(environment, (), options, [misbehaving.__file__]) as made:
-        seen = list(made.run(planned))
+    with runner.Runner(options, [misbehaving.__file__]) as made:
+        seen = [runner.judge(*answered, environment, ()) for answered in made.run(planned)]
     assert not [line for line in descendants(marker) if not line.startswith(f"{os.getpid()} ")]
     return seen
 
