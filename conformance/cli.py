@@ -30,20 +30,25 @@ class _Terminated(KeyboardInterrupt):
     """SIGTERM: ends a run as ^C does."""
 
 
+def _on_terminate() -> Callable[[], int]:
+    """Have SIGTERM end a run as ^C does; gives what tells the exit code of an ended run."""
+    codes = [130]
+
+    def terminate(*_: object) -> NoReturn:
+        codes.append(143)
+        raise _Terminated
+
+    signal.signal(signal.SIGTERM, terminate)
+    return lambda: codes[-1]
+
+
 def run(args: argparse.Namespace) -> int:
     """Trace cases on this kernel, and judge every stop."""
     from conformance import expectation, facts, record, runner
     from conformance.cases import all_cases
     from conformance.reports import terminal
 
-    stopped = 130
-
-    def terminate(*_: object) -> NoReturn:
-        nonlocal stopped
-        stopped = 143
-        raise _Terminated
-
-    signal.signal(signal.SIGTERM, terminate)
+    stopped = _on_terminate()
     if args.record:
         record.check_place(args.record)
     chosen = runner.select(all_cases(), args.patterns)
@@ -63,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     if args.record:
         record.write(args.record, made)
     if made.interrupted:
-        return stopped
+        return stopped()
     return record.exit_code(made.verdicts, args.bisect)
 
 
@@ -168,6 +173,39 @@ def report(args: argparse.Namespace) -> int:
     return 0
 
 
+def kernels_run(args: argparse.Namespace) -> int:
+    """Boot kernels in guests, and run the suite in each."""
+    from conformance import expectation, facts, record, runner
+    from conformance.cases import all_cases
+    from conformance.kernels import environments, guest, packages, targets
+    from conformance.kernels import run as kernels
+    from conformance.reports import terminal
+
+    _on_terminate()
+    guest.require()
+    args.records.mkdir(parents=True, exist_ok=True)
+    vocabulary = facts.vocabulary(args.expected)
+    options = record.OptionsRecord(
+        args.frames, args.repeat, args.timeout, guest.CPUS, tuple(args.case)
+    )
+    suite = kernels.Suite(
+        runner.select(all_cases(), args.case), args.expected, vocabulary,
+        expectation.load_known(args.expected, vocabulary), options, args.patience,
+    )  # fmt: skip
+    color, live = (terminal.use_color(s, os.environ) for s in (sys.stdout, sys.stderr))
+    chosen = targets.resolve(
+        args.kernels, environments.load(args.expected), packages.cache(os.environ),
+        args.records, packages.Progress(sys.stderr, live), not args.tcg,
+    )  # fmt: skip
+    made = []
+    with terminal.Guests(sys.stderr, live) as watcher:
+        for one in kernels.run(chosen, suite, args.records, kernels.room(args.jobs), watcher):
+            made.append(one)
+            print(terminal.summary(one, color), flush=True)
+    print(f"records: {args.records}")
+    return record.exit_code([v for one in made for v in one.verdicts], args.bisect)
+
+
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
@@ -194,7 +232,8 @@ def _parser() -> argparse.ArgumentParser:
         help="the golden files (default: ORIGAX_EXPECTED, or this checkout's or package's own)",
     )  # fmt: skip
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_run, _add_list, _add_show, _add_update, _add_diff, _add_doctor, _add_report):
+    for add in (_add_run, _add_list, _add_show, _add_update, _add_diff, _add_doctor, _add_report,
+                _add_kernels):  # fmt: skip
         add(commands)
     return parser
 
@@ -267,6 +306,48 @@ def _add_report(commands: Any) -> None:
     sub.add_argument("record", metavar="RECORD", type=Path)
     sub.add_argument("--format", choices=("terminal", "ktap", "tap13", "junit"),
                      default="terminal")  # fmt: skip
+
+
+def _add_kernels(commands: Any) -> None:
+    sub = commands.add_parser(
+        "kernels", help="Fetch and boot kernels, and run the suite in each.",
+        description="Fetch and boot kernels, and run the suite in each.",
+    )  # fmt: skip
+    _add_kernels_run(sub.add_subparsers(metavar="COMMAND", required=True))
+
+
+_KERNELS_RUN: Final = """\
+Each guest has this machine's file system, or a 32-bit Debian for a 32-bit kernel, read-only, and
+writes to one folder among the records. It runs by KVM where a kernel boots with that, otherwise by
+TCG. Exit codes are those of `origax run`, over all guests; a guest that is lost is 3.
+
+  origax kernels run 6.1 sid                   # environments of expected/kernels.toml
+  origax kernels run all --records out         # every one; then: origax report out/*.json ...
+  origax kernels run ~/linux --case interrupts # the kernel that was just built there
+"""
+
+
+def _add_kernels_run(commands: Any) -> None:
+    sub = _command(commands, "run", kernels_run, epilog=_KERNELS_RUN)
+    sub.add_argument("kernels", metavar="KERNEL", nargs="+",
+                     help="a name of `origax kernels list`, all, a bzImage, or a build "
+                          "tree")  # fmt: skip
+    sub.add_argument("--case", metavar="PATTERN", action="append", default=[], help=_PATTERNS)
+    sub.add_argument("--records", metavar="DIR", type=Path, default=Path("records"),
+                     help="gets KERNEL.json of each (default: records)")  # fmt: skip
+    sub.add_argument("--repeat", metavar="N", type=_positive, default=1,
+                     help="run each case N times; all must agree")  # fmt: skip
+    sub.add_argument("--frames", metavar="N", type=_positive, default=200,
+                     help="interrupts to catch on each path (default: 200)")  # fmt: skip
+    sub.add_argument("--jobs", metavar="N", type=_positive, default=1,
+                     help="guests at the same time, if there is room: each takes two CPUs and "
+                          "1.5 GiB (default: 1)")  # fmt: skip
+    sub.add_argument("--timeout", metavar="S", type=_seconds, default=20.0,
+                     help="seconds for one run of one case (default: 20)")  # fmt: skip
+    sub.add_argument("--patience", metavar="S", type=_seconds, default=180.0,
+                     help="seconds for a guest to come up (default: 180)")  # fmt: skip
+    sub.add_argument("--tcg", action="store_true", help="do without KVM")
+    sub.add_argument("--bisect", action="store_true", help="exit codes for `git bisect run`")
 
 
 _BUILT: Final = ("conformance._native", "_cffi_backend", "cffi", "ptrace")

@@ -45,6 +45,8 @@ CLONE_NEWNS: Final = 0x00020000
 MS_REC: Final = 0x4000
 MS_PRIVATE: Final = 0x40000
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PYTHON: Final = "/tmp/venv/bin/python"
+"""The interpreter inside that has origax."""
 INSIDE: Final = {"PATH": PATH, "HOME": "/tmp", "LC_ALL": "C.UTF-8"}
 
 
@@ -329,6 +331,21 @@ def install(root: Path, source: Path) -> None:
     must(inside(root, *pip, "/tmp/source[test]"), "see what the build says above", INSIDE)
 
 
+def prepared() -> Path:
+    """Give a root in which this checkout is installed; it is this process's, and ends with it.
+
+    :raises OrigaxError: it cannot be had here
+    """
+    root = location(os.environ)
+    require_root()
+    require_ia32()
+    leave_mounts()
+    once(root, debootstrap)
+    furnish(root)
+    install(root, CHECKOUT)
+    return root
+
+
 def suite(root: Path, record: Path | None, pytest: Sequence[str]) -> int:
     """Run every case and the tests; returns the first exit code that is not 0.
 
@@ -360,15 +377,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--record", type=Path, metavar="FILE", help="keep the record there")
     parser.add_argument("pytest", nargs="*", help="arguments for pytest, after --")
     args = parser.parse_args(argv)
-    root = location(os.environ)
     try:
-        require_root()
-        require_ia32()
-        leave_mounts()
-        once(root, debootstrap)
-        furnish(root)
-        install(root, CHECKOUT)
-        return suite(root, args.record, args.pytest)
+        return suite(prepared(), args.record, args.pytest)
     except OrigaxError as error:
         say(str(error))
         return error.exit_code

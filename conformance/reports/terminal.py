@@ -161,3 +161,73 @@ def counts(verdicts: Iterable[str]) -> str:
     order = (PASS, KNOWN, *(v for v in VERDICTS if v not in (PASS, KNOWN, SKIP)), SKIP)
     tally = ", ".join(f"{given.count(v)} {v.lower()}" for v in order if v in given)
     return f"{plural(len(given), 'case')}: {tally or 'none ran'}"
+
+
+class Guests:
+    """Says how far the guests of a run are.
+
+    Where escape sequences are allowed, one status line tells of those that run; a line is written
+    for each that comes up or ends. A context manager: the status line goes at the end.
+    """
+
+    def __init__(
+        self, stream: IO[str], live: bool, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._stream = stream
+        self._live = live
+        self._clock = clock
+        self._begun = clock()
+        self._running: dict[str, tuple[int, int, int]] = {}
+        """Of each guest: how many cases there are, are done, and fail; none before it is up."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._write(_ERASE)
+
+    def begins(self, name: str, how: str) -> None:
+        """Note that a guest is booted."""
+        self._running[name] = (0, 0, 0)
+        self._tell(f"{name}: booting, by {how}")
+
+    def hello(self, name: str, environment: str, cases: int) -> None:
+        """Note that it is up."""
+        self._running[name] = (cases, 0, 0)
+        self._tell(f"{name}: {environment} is up after {self._spent()}")
+
+    def case(self, name: str, case: CaseRecord) -> None:
+        """Note that one of its cases is judged."""
+        total, done, failing = self._running[name]
+        fails = case.verdict in FAILING
+        self._running[name] = (total, done + 1, failing + fails)
+        if fails:
+            self._tell(f"{name}: {case.verdict}  {case.id}: {one_line(title(case))}")
+        self._draw()
+
+    def ends(self, name: str, record: Record) -> None:
+        """Note that it is done, or lost."""
+        del self._running[name]
+        self._tell(f"{name}: {counts(record.verdicts)} in {record.duration:.1f} s")
+
+    def _tell(self, text: str) -> None:
+        self._write(f"{_ERASE if self._live else ''}{printable(text)}\n")
+        self._draw()
+
+    def _draw(self) -> None:
+        if not self._live:
+            return
+        parts = []
+        for name, (total, done, failing) in self._running.items():
+            failed = f" {failing} failing" if failing else ""
+            parts.append(f"{name} [{done}/{total}]{failed}" if total else f"{name} booting")
+        line = f"{'  '.join(parts)}  {self._spent()}"
+        self._write(_ERASE + line[: shutil.get_terminal_size().columns - 1])
+
+    def _spent(self) -> str:
+        return f"{self._clock() - self._begun:.0f} s"
+
+    def _write(self, text: str) -> None:
+        self._stream.write(text)
+        self._stream.flush()

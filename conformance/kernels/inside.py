@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What runs in a guest: traces the cases, and leaves every answer in the folder it was given.
+
+``python -m conformance.kernels.inside FOLDER`` reads ``request.json`` there and appends to
+``answers``, one JSON object a line: first what the guest is (`HELLO`), then each case as it begins
+(`BEGIN`) and as it is answered (`ANSWER`), last that it is done (`DONE`). Whatever becomes of the
+guest, what it had said stays. It judges nothing: the goldens are read where they are read faster.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from io import FileIO
+from pathlib import Path
+from typing import Any, Final
+
+from conformance import facts, runner
+from conformance.cases import Case, all_cases
+from conformance.errors import HarnessError, OrigaxError
+from conformance.places import expected_directory
+from conformance.record import OptionsRecord
+
+REQUEST: Final = "request.json"
+ANSWERS: Final = "answers"
+HELLO: Final = "hello"
+BEGIN: Final = "begin"
+ANSWER: Final = "answer"
+DONE: Final = "done"
+
+
+class Journal:
+    """The answers, written so that each is whole, or not there."""
+
+    def __init__(self, file: FileIO) -> None:
+        self._file = file
+
+    def write(self, **entry: Any) -> None:
+        """Append one object.
+
+        :raises HarnessError: there is no room
+        """
+        try:
+            rest = json.dumps(entry).encode() + b"\n"
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            raise HarnessError(
+                f"the answers cannot be written: {error.strerror}", "the folder of the guest's run",
+                "make room where the records go",
+            ) from None  # fmt: skip
+
+
+def trace(folder: Path) -> None:
+    """Trace what the request asks for.
+
+    :raises OrigaxError: nothing can be traced here, or an answer cannot be written
+    """
+    request: Mapping[str, Any] = json.loads((folder / REQUEST).read_text(encoding="ascii"))
+    options = OptionsRecord(**request)
+    expected = expected_directory(None)
+    environment = facts.collect(expected)
+    runner.require_tracing(environment)
+    vocabulary = facts.vocabulary(expected)
+    planned = [
+        runner.Planned(case, None, runner.missing(case, environment, vocabulary))
+        for case in runner.select(all_cases(), options.patterns)
+    ]
+    with (folder / ANSWERS).open("ab", buffering=0) as file:
+        journal = Journal(file)
+        journal.write(
+            said=HELLO, environment=asdict(environment), tool=asdict(runner.tool()),
+            boot_id=runner.boot_id(),
+        )  # fmt: skip
+
+        def begins(case: Case) -> None:
+            journal.write(said=BEGIN, id=case.id)
+
+        with runner.Runner(options) as made:
+            for item, answer in made.run(planned, begins):
+                journal.write(said=ANSWER, id=item.case.id, answer=answer)
+        journal.write(said=DONE)
+
+
+def main() -> int:
+    """Trace; returns an exit code, though nobody outside can rely on hearing of it."""
+    try:
+        trace(Path(sys.argv[1]))
+    except OrigaxError as error:
+        print(f"origax: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
