@@ -173,6 +173,29 @@ def report(args: argparse.Namespace) -> int:
     return 0
 
 
+def kernels_list(args: argparse.Namespace) -> int:
+    """List the kernels that must be covered, and what is fetched of them."""
+    from conformance.kernels import environments, packages
+    from conformance.reports import kernels as report
+
+    cache = packages.location(os.environ)
+    kept = {each: packages.find(each, cache) for each in environments.load(args.expected)}
+    print(json.dumps(report.data(kept), indent=1) if args.json else report.text(kept).rstrip())
+    return 0
+
+
+def kernels_fetch(args: argparse.Namespace) -> int:
+    """Fetch kernels from Debian's archive into the cache."""
+    from conformance.kernels import environments, packages
+    from conformance.reports import terminal
+    from conformance.reports.kernels import Meter
+
+    chosen = environments.select(environments.load(args.expected), args.names)
+    live = terminal.use_color(sys.stderr, os.environ)
+    packages.fetch_all(chosen, packages.location(os.environ), Meter(sys.stderr, live))
+    return 0
+
+
 def kernels_run(args: argparse.Namespace) -> int:
     """Boot kernels in guests, and run the suite in each."""
     from conformance import expectation, facts, record, runner
@@ -180,6 +203,7 @@ def kernels_run(args: argparse.Namespace) -> int:
     from conformance.kernels import environments, guest, packages, targets
     from conformance.kernels import run as kernels
     from conformance.reports import terminal
+    from conformance.reports.kernels import Guests, Meter
 
     _on_terminate()
     guest.require()
@@ -194,11 +218,11 @@ def kernels_run(args: argparse.Namespace) -> int:
     )  # fmt: skip
     color, live = (terminal.use_color(s, os.environ) for s in (sys.stdout, sys.stderr))
     chosen = targets.resolve(
-        args.kernels, environments.load(args.expected), packages.cache(os.environ),
-        args.records, packages.Progress(sys.stderr, live), not args.tcg,
+        args.kernels, environments.load(args.expected), packages.location(os.environ),
+        args.records, Meter(sys.stderr, live), not args.tcg,
     )  # fmt: skip
     made = []
-    with terminal.Guests(sys.stderr, live) as watcher:
+    with Guests(sys.stderr, live) as watcher:
         for one in kernels.run(chosen, suite, args.records, kernels.room(args.jobs), watcher):
             made.append(one)
             print(terminal.summary(one, color), flush=True)
@@ -232,8 +256,10 @@ def _parser() -> argparse.ArgumentParser:
         help="the golden files (default: ORIGAX_EXPECTED, or this checkout's or package's own)",
     )  # fmt: skip
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_run, _add_list, _add_show, _add_update, _add_diff, _add_doctor, _add_report,
-                _add_kernels):  # fmt: skip
+    for add in (
+        _add_run, _add_list, _add_show, _add_update, _add_diff, _add_doctor, _add_report,
+        _add_kernels,
+    ):  # fmt: skip
         add(commands)
     return parser
 
@@ -308,12 +334,35 @@ def _add_report(commands: Any) -> None:
                      default="terminal")  # fmt: skip
 
 
+_KERNELS: Final = """\
+They are Debian's own, each for a machine in QEMU; expected/kernels.toml lists them. Nothing is
+installed: apt fetches and checks them with this machine's settings, but with sources of its own,
+and they are unpacked in ~/.cache/origax/kernels (XDG_CACHE_HOME), about 1.6 GB for all. Whatever
+changes there afterwards is refused by name. Fetching needs Debian, its apt and kmod; no root.
+"""
+_FETCH: Final = """\
+What is there and current is not downloaded again, and a download that was broken off goes on.
+Kernels of one package are one download: 6.12 and 6.12-x32, say.
+
+  origax kernels fetch             all of them, about 460 MB
+  origax kernels fetch 6.12 sid    the newest two
+"""
+
+
 def _add_kernels(commands: Any) -> None:
+    doc = "The kernels that must be covered: list them, fetch them, run the suite on each."
     sub = commands.add_parser(
-        "kernels", help="Fetch and boot kernels, and run the suite in each.",
-        description="Fetch and boot kernels, and run the suite in each.",
+        "kernels", help=doc, description=doc, epilog=_KERNELS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    _add_kernels_run(sub.add_subparsers(metavar="COMMAND", required=True))
+    commands = sub.add_subparsers(metavar="COMMAND", required=True)
+    _command(commands, "list", kernels_list).add_argument(
+        "--json", action="store_true", help="with each one's place in the cache"
+    )
+    fetch = _command(commands, "fetch", kernels_fetch, epilog=_FETCH)
+    fetch.add_argument("names", metavar="NAME", nargs="*",
+                       help="a kernel's name, or all (default: all)")  # fmt: skip
+    _add_kernels_run(commands)
 
 
 _KERNELS_RUN: Final = """\

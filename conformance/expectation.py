@@ -13,13 +13,14 @@ import itertools
 import operator
 import os
 import re
-import tomllib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from conformance.errors import UsageError
+from conformance.tables import Table, read_text
+from conformance.tables import parse as parse_toml
 from conformance.transcript import HEADS, Line, value
 from conformance.transcript import parse as parse_transcript
 
@@ -335,98 +336,19 @@ def broken(invariants: Mapping[str, str], transcript: Transcript) -> tuple[str, 
 # Reading the files.
 
 
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """A table while it is being checked: what it says, and where it stands."""
-
-    where: str
-    data: Mapping[str, object]
-
-    def wrong(self, what: str, do: str) -> UsageError:
-        return UsageError(what, self.where, do)
-
-    def only(self, *keys: str) -> None:
-        """Refuse any other key."""
-        for key in self.data:
-            if key not in keys:
-                raise self.wrong(f"there is no key {key!r}", f"use only {', '.join(keys)}")
-
-    def text(self, key: str, default: str | None = None) -> str:
-        """Give a text that is not empty; `default` when the key is missing."""
-        text = self.data.get(key, default)
-        if key not in self.data and default is not None:
-            return default
-        if not isinstance(text, str) or not text.strip():
-            raise self.wrong(
-                f"{key!r} is missing, empty or no text", f'write {key} = "..." there'
-            )
-        return text
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        """Give a list of texts."""
-        items = self.data.get(key)
-        if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-            raise self.wrong(
-                f"{key!r} is missing or no list of texts", f'write {key} = ["...", "..."] there'
-            )
-        return tuple(items)
-
-    def table(self, key: str) -> dict[str, str]:
-        """Give a table of texts; empty when it is missing."""
-        table = self.data.get(key, {})
-        if not isinstance(table, dict):
-            raise self.wrong(f"{key!r} is no table", f"write it as [{key}]")
-        inner = _Table(f"{self.where}, [{key}]", table)
-        return {name: inner.text(name) for name in table}
-
-    def tables(self, key: str) -> list[_Table]:
-        """Give an array of tables; empty when it is missing."""
-        items = self.data.get(key, [])
-        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-            raise self.wrong(f"{key!r} is no array of tables", f"write each as [[{key}]]")
-        return [
-            _Table(f"{self.where}, {key} {number}", item) for number, item in enumerate(items, 1)
-        ]
-
-    def transcript(self, key: str) -> Transcript:
-        """Give a transcript that is not empty."""
-        text = self.text(key)
-        try:
-            for number, line in enumerate(text.split("\n"), 1):
-                if not (line.isascii() and line.replace("\t", " ").isprintable()):
-                    raise ValueError(f"line {number}: {line!a} is not all printable ASCII")
-            return parse_transcript(text)
-        except ValueError as error:
-            raise self.wrong(
-                f"the transcript is garbled: {error}",
-                "write it as `origax show` and the records do: HEAD WORD... FIELD=VALUE...",
-            ) from None
-
-
-def read_text(path: Path) -> str:
-    """Read a file that a person wrote.
-
-    :raises UsageError: it cannot be read, or is not UTF-8
-    """
+def _transcript(table: Table, key: str) -> Transcript:
+    """Read a transcript that is not empty."""
+    text = table.text(key)
     try:
-        return path.read_bytes().decode("utf-8")
-    except OSError as error:
-        raise UsageError(
-            f"the file cannot be read: {error.strerror}", str(path), "make it a readable file"
+        for number, line in enumerate(text.split("\n"), 1):
+            if not (line.isascii() and line.replace("\t", " ").isprintable()):
+                raise ValueError(f"line {number}: {line!a} is not all printable ASCII")
+        return parse_transcript(text)
+    except ValueError as error:
+        raise table.wrong(
+            f"the transcript is garbled: {error}",
+            "write it as `origax show` and the records do: HEAD WORD... FIELD=VALUE...",
         ) from None
-    except UnicodeDecodeError as error:
-        raise UsageError(
-            f"the file is not UTF-8: {error.reason} at byte {error.start}",
-            str(path),
-            "save it as UTF-8",
-        ) from None
-
-
-def _toml(text: str, path: Path) -> _Table:
-    try:
-        return _Table(str(path), tomllib.loads(text))
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"the file is not TOML: {error}", str(path), "mend that line") from None
 
 
 def path_of(expected: Path, case_id: str) -> Path:
@@ -472,7 +394,7 @@ def parse(text: str, path: Path, case_id: str, vocabulary: Mapping[str, Fact]) -
 
     :raises UsageError: anything in it is garbled
     """
-    own = _toml(text, path)
+    own = parse_toml(text, path)
     own.only("like", "intent", "source", "breaks", "invariants", "weak", "variant")
     table = _completed(own, path) if "like" in own.data else own
     expectation = Expectation(
@@ -501,7 +423,7 @@ def parse(text: str, path: Path, case_id: str, vocabulary: Mapping[str, Fact]) -
     return replace(expectation, variants=tuple(variants), weak=weak)
 
 
-def _completed(own: _Table, path: Path) -> _Table:
+def _completed(own: Table, path: Path) -> Table:
     """Add what the file of another case says and this one does not, but for its variants: a case
     at another door is like it. Invariants and reasons are added by their names.
 
@@ -509,25 +431,25 @@ def _completed(own: _Table, path: Path) -> _Table:
     """
     case_id = own.text("like")
     other = path_of(path.parents[1], case_id)
-    model = _toml(read_text(other), other)
+    model = parse_toml(read_text(other), other)
     if "like" in model.data:
         raise own.wrong(f"'like' names {case_id}, which is like another", "name that one")
     merged: dict[str, object] = {**model.data, "variant": [], **own.data}
     for key in ("invariants", "weak"):
         merged[key] = {**model.table(key), **own.table(key)}
-    return _Table(own.where, merged)
+    return Table(own.where, merged)
 
 
-def _variants(file: _Table, vocabulary: Mapping[str, Fact]) -> tuple[Variant, ...]:
+def _variants(file: Table, vocabulary: Mapping[str, Fact]) -> tuple[Variant, ...]:
     """Read the variants: first those with a transcript, then those that are like another."""
     tables = {}
     for table in file.tables("variant"):
         name = table.text("name")
         if name in tables:
             raise table.wrong(f"two variants are named {name!r}", "give each its own name")
-        tables[name] = _Table(f"{file.where}, variant {name!r}", table.data)
+        tables[name] = Table(f"{file.where}, variant {name!r}", table.data)
     own = {
-        name: table.transcript("transcript")
+        name: _transcript(table, "transcript")
         for name, table in tables.items()
         if "like" not in table.data
     }
@@ -535,7 +457,7 @@ def _variants(file: _Table, vocabulary: Mapping[str, Fact]) -> tuple[Variant, ..
 
 
 def _variant(
-    table: _Table, own: Mapping[str, Transcript], vocabulary: Mapping[str, Fact]
+    table: Table, own: Mapping[str, Transcript], vocabulary: Mapping[str, Fact]
 ) -> Variant:
     like = table.text("like", "")
     table.only("name", "when", "basis", "why", *(("like", "replace") if like else ("transcript",)))
@@ -561,11 +483,11 @@ def _variant(
     return variant
 
 
-def _swaps(table: _Table) -> dict[str, str]:
+def _swaps(table: Table) -> dict[str, str]:
     """Read what `replace` puts in the place of what."""
     items = table.data.get("replace")
     pairs = [
-        _Table(table.where, {"replace": item}).texts("replace")
+        Table(table.where, {"replace": item}).texts("replace")
         for item in (items if isinstance(items, list) else [None])
     ]
     if not pairs or any(len(pair) != 2 for pair in pairs):
@@ -650,19 +572,19 @@ def load_known(expected: Path, vocabulary: Mapping[str, Fact]) -> tuple[KnownIss
     path = expected / "known_issues.toml"
     if not os.path.lexists(path):
         return ()
-    file = _toml(read_text(path), path)
+    file = parse_toml(read_text(path), path)
     file.only("issue")
     return tuple(_known(table, expected, vocabulary) for table in file.tables("issue"))
 
 
-def _known(table: _Table, expected: Path, vocabulary: Mapping[str, Fact]) -> KnownIssue:
+def _known(table: Table, expected: Path, vocabulary: Mapping[str, Fact]) -> KnownIssue:
     table.only("case", "when", "reason", "until", "transcript")
     issue = KnownIssue(
         case=table.text("case"),
         when=table.text("when"),
         reason=table.text("reason"),
         until=table.text("until"),
-        transcript=table.transcript("transcript"),
+        transcript=_transcript(table, "transcript"),
     )
     if not _CASE_ID.fullmatch(issue.case):
         raise table.wrong(f"{issue.case!r} is no case's id", "write it as `origax list` does")

@@ -31,6 +31,7 @@ from conformance.expectation import (
 from conformance.files import replace_all
 from conformance.record import ERROR, KNOWN, MISS, PASS, UNSTABLE, CaseRecord, Record
 from conformance.reports import parsed, plural, printable
+from conformance.tables import read_text
 from conformance.transcript import Line
 
 if TYPE_CHECKING:
@@ -412,7 +413,7 @@ def read_evidence(expected: Path) -> tuple[Evidence, ...]:
 
 def _evidence(path: Path) -> Evidence:
     try:
-        data = json.loads(expectation.read_text(path))
+        data = json.loads(read_text(path))
         facts, cases = dict(data["facts"]), frozenset(dict(data["cases"]))
         return Evidence(str(data["environment"]), facts, cases)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -439,7 +440,7 @@ def _plan(
     for case_id in group.cases:
         changes = group.of(case_id)
         before = changes[0].before
-        text = _edit(expectation.read_text(before.path), before, changes, acceptance)
+        text = _edit(read_text(before.path), before, changes, acceptance)
         try:
             after = expectation.parse(text, before.path, case_id, vocabulary)
             expectation.check(after)

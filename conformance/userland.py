@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import ctypes
 import errno
-import fcntl
 import hashlib
 import os
 import re
@@ -27,6 +26,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from conformance import cache
 from conformance.errors import HarnessError, OrigaxError, UsageError
 from conformance.places import CHECKOUT
 
@@ -52,9 +52,8 @@ INSIDE: Final = {"PATH": PATH, "HOME": "/tmp", "LC_ALL": "C.UTF-8"}
 
 def location(environ: Mapping[str, str]) -> Path:
     """Give the root's place in the cache: other packages are another root (delete the old one)."""
-    cache = Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     recipe = hashlib.sha256(" ".join(PACKAGES).encode()).hexdigest()
-    return cache / "origax" / f"i386-{RELEASE}-{recipe[:8]}"
+    return cache.directory(environ) / f"i386-{RELEASE}-{recipe[:8]}"
 
 
 # May this machine do it at all?
@@ -115,9 +114,12 @@ def require_tools() -> None:
 # Building the root
 
 
-def apt_sites() -> str:
-    """Ask apt which mirrors of Debian it uses: one URI a line."""
-    only = ("Origin: Debian", "Label: Debian", "Component: main")
+def apt_sites(label: str = "Debian") -> str:
+    """Ask apt which mirrors of Debian it uses: one URI a line.
+
+    :param label: what the archive's Release calls itself: Debian, or Debian-Security
+    """
+    only = ("Origin: Debian", f"Label: {label}", "Component: main")
     try:
         done = subprocess.run(
             ["apt-get", "indextargets", "--format", "$(SITE)", *only],
@@ -186,21 +188,11 @@ def once(root: Path, build: Callable[[Path, int], None]) -> None:
     """
     if root.is_dir():
         return
-    root.parent.mkdir(parents=True, exist_ok=True)
-    part = root.with_suffix(".part")
-    with root.with_suffix(".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"waiting for a build that is under way, or about to end ({lock.name})")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    with cache.locked(root.with_suffix(".lock"), say) as lock:
         if root.is_dir():  # somebody else has built it while we waited
             return
-        if part.exists():  # left by a build that was killed: the lock says that nobody is at it
-            shutil.rmtree(part)
-        build(part, lock.fileno())
-        os.sync()  # the name must not reach the disk before what it names
-        part.rename(root)
+        with cache.whole(root) as part:
+            build(part, lock)
 
 
 # One run in it

@@ -128,7 +128,8 @@ def test_hangs_in_a_case(
     tool = {"name": "origax", "version": "1", "probes": "0" * 64}
     hello = {"said": "hello", "environment": about, "tool": tool, "boot_id": "b"}
     hasty = Suite(**{**_members(suite), "options": options})
-    made = conduct({"stuck": STUCK.format(hello=hello, case=UD)}, hasty, tmp_path, monkeypatch)["stuck"]
+    scripts = {"stuck": STUCK.format(hello=hello, case=UD)}
+    made = conduct(scripts, hasty, tmp_path, monkeypatch)["stuck"]
     assert verdicts(made) == ["MISS", "MISS"]
     assert f"s, in {UD};" in made.cases[0].reason
     assert made.environment.name == environment.name
