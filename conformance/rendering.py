@@ -127,11 +127,13 @@ class _Names:
         if not self.own:
             held = [f"{name}:{self._held(regs, name)}" for name in names if regs.get(name)]
             return ",".join(["zero", *held])
-        out = []
-        for name in names:
-            if regs.get(name, self.own.get(name)) != self.own.get(name):
-                out.append(f"{name}:{self._held(regs, name)}")
-        return ",".join(out) or "own"
+        own = self.own
+        held = [
+            f"{name}:{self._held(regs, name)}"
+            for name in names
+            if name in regs and regs[name] != own.get(name)
+        ]
+        return ",".join(held) or "own"
 
     def _held(self, regs: Mapping[str, int], name: str) -> str:
         word = regs[name]
@@ -183,28 +185,28 @@ def _read(event: Read) -> Line:
 
 
 def _stop(event: Seen) -> Line:
-    stop = event.stop
-    names = _Names(event.context, stop.bits)
+    stop, reading = event.stop, event.stop.reading
+    names = _Names(event.context, reading.bits)
     if stop.ended:
         return Line("exit", (*_who(stop.who), *stop.kind.split()), {})
     fields: dict[str, str] = {}
-    if stop.kind.startswith("signal") and stop.siginfo:
-        fields |= _siginfo(stop.siginfo, names)
+    if stop.kind.startswith("signal") and reading.siginfo:
+        fields |= _siginfo(reading.siginfo, names)
     if stop.kind in OF_A_PID:
-        fields["msg"] = names.plain(stop.message)
+        fields["msg"] = names.plain(reading.message)
     elif stop.kind.startswith("event") and stop.kind != "event STOP":
-        fields["msg"] = abi.number(stop.message)
-    fields["orig_ax"] = names.call(stop.regs["orig_ax"], stop.arch)
-    fields |= _core(stop.regs, names)
-    if stop.arch != "x86_64":
-        fields["arch"] = stop.arch
-    debug = dict(zip(DEBUG_NAMES, stop.debug, strict=True))
+        fields["msg"] = abi.number(reading.message)
+    fields["orig_ax"] = names.call(reading.regs["orig_ax"], reading.arch)
+    fields |= _core(reading.regs, names)
+    if reading.arch != "x86_64":
+        fields["arch"] = reading.arch
+    debug = dict(zip(DEBUG_NAMES, reading.debug, strict=True))
     fields |= {
         name: _mask(stop.mask) if name == "mask" else _debug(name, debug[name], names)
         for name in stop.shown
     }
-    fields["regs"] = names.changed(stop.regs, (*GENERAL, *SEGMENTS))
-    fields["views"] = _views(stop.differs)
+    fields["regs"] = names.changed(reading.regs, (*GENERAL, *SEGMENTS))
+    fields["views"] = _views(reading.differs)
     head = "read" if event.again else "stop"
     return Line(head, (*_who(stop.who), *stop.kind.split()), fields)
 

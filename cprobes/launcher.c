@@ -7,11 +7,12 @@
 #include "tracer.h"
 
 #include <fcntl.h>
-#include <sched.h>
+#include <linux/futex.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 
 static int board_fd = -1;
 
@@ -35,10 +36,13 @@ struct origax_board *origax_board(void)
 
 /*
  * execve() lets the parent go on before it is done: wait until the program runs
- * code of its own, or one who seizes it would see the rest.
+ * code of its own, or one who seizes it would see the rest. It wakes us, which
+ * leaves the CPU to it alone; only one that died does not, so look for that now
+ * and then.
  */
 static void wait_for(pid_t pid)
 {
+	const struct timespec now_and_then = { .tv_nsec = 10 * 1000000L };
 	uint32_t *begun = &origax_board()->begun;
 	siginfo_t info = { 0 };
 
@@ -46,7 +50,7 @@ static void wait_for(pid_t pid)
 		if (waitid(P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT) ||
 		    info.si_pid)
 			return;
-		sched_yield();
+		syscall(SYS_futex, begun, FUTEX_WAIT, 0, &now_and_then);
 	}
 }
 

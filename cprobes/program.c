@@ -6,6 +6,8 @@
  */
 #include "probe.h"
 
+#include <linux/futex.h>
+
 #define PAGE 4096
 #define BOARD_SIZE ((sizeof(struct origax_board) + PAGE - 1) & ~(PAGE - 1UL))
 
@@ -614,6 +616,7 @@ void origax_main(const unsigned long *sp)
 	if (map_board(fd) != (long)&origax_shared)
 		quit(98);
 	__atomic_store_n(&origax_shared.board.begun, 1, __ATOMIC_RELEASE);
+	sys(NR(futex), (long)&origax_shared.board.begun, FUTEX_WAKE, 1, 0);
 	sys(NR(close), fd, 0, 0, 0);
 	while (*more++)
 		;

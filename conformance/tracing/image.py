@@ -233,6 +233,12 @@ def entry_place(address: int) -> str | None:
     return None
 
 
+def digest(site: str) -> str:
+    """SHA-256 of a site's machine code, by ``image/site``."""
+    name, _, label = site.partition("/")
+    return image(name).digests[label]
+
+
 def digests() -> dict[str, str]:
     """SHA-256 of every site's machine code, by ``image/site``, in all images that were built."""
     from conformance.doors import DOORS

@@ -38,6 +38,8 @@ DEBUG_REGISTERS: Final = 106
 """Word of struct user at which u_debugreg begins (offset 848)."""
 DEBUG_REGISTERS_32: Final = 63
 """The same of a 32-bit tracer's struct user (offset 252)."""
+LOW: Final = 0xFFFF_FFFF
+"""What a 32-bit tracer sees of a register."""
 USER_CS: Final = 0x33
 """__USER_CS: the selector of 64-bit code, by which the kernel knows it (user_64bit_mode)."""
 
@@ -179,21 +181,19 @@ class Stop:
         data: dict[str, Any] = {
             "who": self.who, "kind": self.kind, "status": self.status, "count": self.count,
         }  # fmt: skip
+        reading = self.reading
         if not self.ended:
-            data["regs"] = {name: hex(value) for name, value in self.regs.items()}
-            data["differs"] = {view: dict(values) for view, values in self.differs.items()}
-            data["message"] = self.message
-            data["debug"] = [hex(word) for word in self.debug]
-            data["info"] = {"op": self.op, "arch": self.arch}
-        if self.siginfo:
+            data["regs"] = {name: hex(value) for name, value in reading.regs.items()}
+            data["differs"] = {view: dict(values) for view, values in reading.differs.items()}
+            data["message"] = reading.message
+            data["debug"] = [hex(word) for word in reading.debug]
+            data["info"] = {"op": reading.op, "arch": reading.arch}
+        if siginfo := reading.siginfo:
             data["siginfo"] = {
-                "signo": self.siginfo.signo, "code": self.siginfo.code,
-                "addr": hex(self.siginfo.addr),
+                "signo": siginfo.signo, "code": siginfo.code, "addr": hex(siginfo.addr),
             }  # fmt: skip
-            if self.siginfo.signo == signal.SIGSYS:
-                data["siginfo"] |= {
-                    "syscall": self.siginfo.sysno, "arch": hex(self.siginfo.arch),
-                }  # fmt: skip
+            if siginfo.signo == signal.SIGSYS:
+                data["siginfo"] |= {"syscall": siginfo.sysno, "arch": hex(siginfo.arch)}
         return data
 
 
@@ -301,7 +301,8 @@ def decode(raw: bytes, pid: int, who: str, shown: tuple[str, ...] = (), mask: in
     return Stop(who, pid, kind, status, source, 1, shown, mask)
 
 
-@functools.lru_cache(maxsize=4)
+# As many as a case has stops: the case, its transcript and its record all ask for them.
+@functools.lru_cache(maxsize=512)
 def _reading(raw: bytes, pid: int, kind: str, status: int) -> Reading:
     """Take the bytes of one stop apart, and compare its views."""
     _, _, *head = _HEAD.unpack_from(raw)
@@ -318,11 +319,13 @@ def _reading(raw: bytes, pid: int, kind: str, status: int) -> Reading:
     else:
         regs = narrow
         debug = user_32[DEBUG_REGISTERS_32:]
+    lower = {name: word & LOW for name, word in regs.items() if name in narrow}
     regset = _regset(raw[_REGSET_AT:_USER_AT], regset_size)
     arch = ARCHES.get(info[1], hex(info[1]))
     siginfo = None if errors["siginfo"] else Siginfo.parse(raw[_SIGINFO_AT:_MESSAGE_AT], bits)
     differs: dict[str, dict[str, str]] = {
-        "regset": _compare(regs, regset) | _wrong_size(regs, regset_size),
+        "regset": _compare(lower if len(regset) == len(lower) else regs, regset)
+        | _wrong_size(regs, regset_size),
         "user": {},
         "info": {} if errors["info"] else _compare_info(
             kind, regs, bits, arch, message, info_size, info
@@ -334,10 +337,10 @@ def _reading(raw: bytes, pid: int, kind: str, status: int) -> Reading:
             user, 27, DEBUG_REGISTERS
         )
     if narrowed:
-        differs["narrow"] = _compare(regs, narrow)
+        differs["narrow"] = _compare(lower, narrow)
         seen = dict(zip(REGISTERS_32, user_32[:17], strict=True))
         seen |= dict(zip(DEBUG_NAMES, user_32[DEBUG_REGISTERS_32:], strict=True))
-        ours = {**regs, **dict(zip(DEBUG_NAMES, debug, strict=True))}
+        ours = lower | {name: word & LOW for name, word in zip(DEBUG_NAMES, debug, strict=True)}
         differs["narrow_user"] = _compare(ours, seen) | _between(user_32, 17, DEBUG_REGISTERS_32)
     if kind.startswith("syscall") and message != {"syscall-enter": 1, "syscall-exit": 2}[kind]:
         differs["message"] = {"value": str(message)}
@@ -386,8 +389,10 @@ def _kind(status: int, enters: bool) -> str:
 
 def _compare(ours: Mapping[str, int], theirs: Mapping[str, int]) -> dict[str, str]:
     """Name the registers that another view shows otherwise; a narrow one shows lower halves."""
+    if ours == theirs:
+        return {}
     shared = ours.keys() & theirs.keys()
-    mask = WORD if len(shared) == len(REGISTERS) else 0xFFFF_FFFF
+    mask = WORD if len(shared) == len(REGISTERS) else LOW
     return {
         name: hex(theirs[name])
         for name in ours
