@@ -9,18 +9,15 @@ version knows.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import os
 import re
-import stat
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import (
-    IO,
     Annotated,
     Any,
     Final,
@@ -33,6 +30,7 @@ from typing import (
 )
 
 from conformance.errors import HarnessError, UsageError
+from conformance.files import replace_all
 
 FORMAT: Final = "origax-record"
 VERSION: Final = 1
@@ -297,34 +295,14 @@ def write(path: Path, record: Record) -> None:
     """
     text = to_json(record)
     try:
-        if path.exists() and not stat.S_ISREG(path.stat().st_mode):
+        in_place = path.exists() and not path.is_file()
+        if in_place:
             path.write_text(text, encoding="ascii")
-        else:
-            with _replacing(Path(os.path.realpath(path))) as file:
-                file.write(text)
     except OSError as error:
-        raise HarnessError(
-            f"the record could not be written: {error.strerror}",
-            str(path),
-            _DO_PLACE,
-        ) from error
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[IO[str]]:
-    """Open a file beside `path` that takes its place on success and is removed otherwise."""
-    temporary = path.with_name(f".{path.name[:200]}.{os.urandom(4).hex()}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    try:
-        with open(descriptor, "w", encoding="ascii") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
+        what = f"the record could not be written: {error.strerror}"
+        raise HarnessError(what, str(path), _DO_PLACE) from error
+    if not in_place:
+        replace_all({path: text}, "the record", _DO_PLACE)
 
 
 _DO_GIVE: Final = "give a file that `origax run --record FILE` wrote"

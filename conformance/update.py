@@ -7,13 +7,10 @@ of several cases form a group, which has an ID. Accepting writes a whole group o
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import hashlib
 import json
-import os
 import re
-import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +28,7 @@ from conformance.expectation import (
     check_condition,
     weakened,
 )
+from conformance.files import replace_all
 from conformance.record import ERROR, KNOWN, MISS, PASS, UNSTABLE, CaseRecord, Record
 from conformance.reports import parsed, plural, printable
 from conformance.transcript import Line
@@ -164,7 +162,7 @@ def run(
         for refusal in refusals(change, probes):
             raise refusal
     texts = _plan(group, acceptance, proposals.sightings, expected, words)
-    replace_all(texts)
+    replace_all(texts, "a golden", "make room there, and see with git what is changed")
     return "".join(f"{accept}: wrote {path}\n" for path in texts)
 
 
@@ -613,43 +611,3 @@ def _cut_tail(body: Body) -> Body:
     tail = body[start:]
     del body[start:]
     return tail
-
-
-# Write.
-
-
-def replace_all(texts: Mapping[Path, str]) -> None:
-    """Replace the files: every text is whole on the disk before the first takes its place.
-
-    :raises HarnessError: one could not be written; each file is as it was, or whole and new
-    """
-    prepared: dict[Path, Path] = {}
-    done: list[str] = []
-    try:
-        for path, text in texts.items():
-            target = Path(os.path.realpath(path))
-            temporary = target.with_name(f".{target.name[:200]}.{os.urandom(4).hex()}.tmp")
-            prepared[temporary] = target
-            _write_new(temporary, text, stat.S_IMODE(target.stat().st_mode))
-        for temporary, target in prepared.items():
-            temporary.replace(target)
-            done.append(str(target))
-    except OSError as error:
-        raise HarnessError(
-            f"a golden could not be written: {error.strerror}",
-            str(path) if not done else f"{target}; already replaced: {', '.join(done)}",
-            "make room there, and see with git what is changed",
-        ) from error
-    finally:
-        for temporary in prepared:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-
-
-def _write_new(path: Path, text: str, mode: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    with open(descriptor, "w", encoding="utf-8", newline="") as file:
-        os.fchmod(file.fileno(), mode)
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
