@@ -94,7 +94,7 @@ def list_cases(args: argparse.Namespace) -> int:
 
 def show(args: argparse.Namespace) -> int:
     """Show one case: what it is about, how it is driven, what is expected."""
-    from conformance import expectation, facts, runner
+    from conformance import evidence, expectation, facts, runner
     from conformance.cases import all_cases
     from conformance.reports import casebook
 
@@ -103,18 +103,24 @@ def show(args: argparse.Namespace) -> int:
         raise UsageError("that names several cases", args.case, "give one case's id")
     vocabulary = facts.vocabulary(args.expected)
     wanted = expectation.find(args.expected, case.id, vocabulary)
-    print(casebook.text(case, wanted, facts.collect(args.expected)), end="")
+    known = expectation.load_known(args.expected, vocabulary)
+    confirmed = evidence.told(evidence.read(args.expected), wanted, known) if wanted else ()
+    print(casebook.text(case, wanted, facts.collect(args.expected), confirmed), end="")
     return 0
 
 
 def update(args: argparse.Namespace) -> int:
-    """Propose changes to the goldens, or accept one."""
-    from conformance import record, update
+    """Propose changes to the goldens, accept one, or keep what confirmed them."""
+    from conformance import evidence, record, update
     from conformance.places import writable
     from conformance.tracing import image
 
     records = [record.read(path) for path in args.records]
-    expected = writable(args.expected) if args.accept else args.expected
+    writes = args.accept or args.evidence
+    expected = writable(args.expected) if writes else args.expected
+    if args.evidence:
+        print(evidence.write(records, expected, os.environ), end="")
+        return 0
     print(
         update.run(
             records, expected, accept=args.accept, reason=args.reason, when=args.when,
@@ -240,12 +246,19 @@ def _add_show(commands: Any) -> None:
 def _add_update(commands: Any) -> None:
     epilog = (
         "Without --accept: shows what differs from the goldens, equal changes as one group with an "
-        "ID.\nRecords must come from `origax run --repeat 10 --record FILE` or more repeats."
+        "ID.\nRecords must come from `origax run --repeat 10 --record FILE` or more repeats.\n\n"
+        "With --evidence: writes expected/evidence/ENVIRONMENT.json for each record, which says "
+        "what\npassed there and by which golden. A later --accept is refused where it would change "
+        "what an\nenvironment confirmed whose record is not given. Each record must be whole, and "
+        "all of it pass."
     )
     sub = _command(commands, "update", update, epilog=epilog)
     sub.add_argument("records", metavar="RECORD", nargs="+", type=Path,
                      help="from one machine or many")  # fmt: skip
-    sub.add_argument("--accept", metavar="ID", help="write that group of changes")
+    writes = sub.add_mutually_exclusive_group()
+    writes.add_argument("--accept", metavar="ID", help="write that group of changes")
+    writes.add_argument("--evidence", action="store_true",
+                        help="write what the records' environments confirmed")  # fmt: skip
     sub.add_argument("--reason", metavar="TEXT", default="", help="why it is right: goes to `why`")
     sub.add_argument("--when", metavar="EXPR",
                      help="make it a variant of its own, where these facts hold")  # fmt: skip

@@ -232,14 +232,17 @@ def _evaluate(node: ast.expr, lookup: Callable[[str], object]) -> Any:
 
 
 def check_condition(when: str, vocabulary: Mapping[str, Fact], where: str) -> None:
-    """Refuse a `when` that is no boolean expression over known facts.
+    """Refuse a `when` that is no boolean expression over known facts of an environment.
 
     :raises UsageError: naming `where` it stands
     """
+    from conformance.facts import PASSING
 
     def kind_of(name: str) -> type:
         if name not in vocabulary:
             raise ValueError(f"there is no fact {name!r}")
+        if name in PASSING:
+            raise ValueError(f"no golden may depend on {name!r}, which {PASSING[name]}")
         return vocabulary[name].kind
 
     try:
