@@ -159,18 +159,25 @@ def doctor(args: argparse.Namespace) -> int:
 
 
 def report(args: argparse.Namespace) -> int:
-    """Write a record as a report."""
+    """Write records as a report."""
     from conformance import record
-    from conformance.reports import junit, ktap, terminal
+    from conformance.reports import junit, ktap, matrix, terminal
 
-    made = record.read(args.record)
-    formats: dict[str, Callable[[], str]] = {
-        "terminal": lambda: terminal.summary(made, terminal.use_color(sys.stdout, os.environ)),
-        "ktap": lambda: ktap.report(made),
-        "tap13": lambda: ktap.report(made, tap13=True),
-        "junit": lambda: junit.report(made),
+    made = [record.read(path) for path in args.records]
+    color = terminal.use_color(sys.stdout, os.environ)
+    if args.format == "matrix":
+        print(matrix.matrix(made, color), end="")
+        return record.exit_code([verdict for each in made for verdict in each.verdicts])
+    formats: dict[str, Callable[[record.Record], str]] = {
+        "terminal": lambda each: terminal.summary(each, color),
+        "ktap": ktap.report,
+        "tap13": lambda each: ktap.report(each, tap13=True),
+        "junit": junit.report,
     }
-    print(formats[args.format](), end="")
+    if len(made) > 1 and args.format != "terminal":
+        on = f"--format {args.format}: {len(made)} records"
+        raise UsageError("that report is of one record", on, "give one, or use --format matrix")
+    print("\n".join(formats[args.format](each) for each in made), end="")
     return 0
 
 
@@ -276,9 +283,15 @@ def _add_doctor(commands: Any) -> None:
 
 
 def _add_report(commands: Any) -> None:
-    sub = _command(commands, "report", report)
-    sub.add_argument("record", metavar="RECORD", type=Path)
-    sub.add_argument("--format", choices=("terminal", "ktap", "tap13", "junit"),
+    epilog = (
+        "terminal  what failed and how, one record after the other\n"
+        "matrix    cases by environments, of all records; exits as `origax run` would\n"
+        "ktap      for kernel CI; tap13 for readers of plain TAP; junit for other CI servers"
+    )
+    sub = _command(commands, "report", report, epilog=epilog)
+    sub.add_argument("records", metavar="RECORD", nargs="+", type=Path,
+                     help="one; for matrix and terminal as many as there are")  # fmt: skip
+    sub.add_argument("--format", choices=("terminal", "matrix", "ktap", "tap13", "junit"),
                      default="terminal")  # fmt: skip
 
 
