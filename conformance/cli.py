@@ -132,13 +132,15 @@ def update(args: argparse.Namespace) -> int:
 
 
 def diff(args: argparse.Namespace) -> int:
-    """Compare two records with no golden between them."""
+    """Compare the records of two kernels, and explain what differs."""
     from conformance import record
     from conformance.reports import terminal
     from conformance.reports.diff import diff as compare
 
     one, other = (record.read(path) for path in args.records)
-    text, differs = compare(one, other, terminal.use_color(sys.stdout, os.environ))
+    text, differs = compare(
+        one, other, args.expected, terminal.use_color(sys.stdout, os.environ)
+    )
     print(text, end="")
     return int(differs)
 
@@ -274,8 +276,15 @@ def _add_update(commands: Any) -> None:
 
 
 def _add_diff(commands: Any) -> None:
-    sub = _command(commands, "diff", diff, epilog="exit codes: 0 no difference, 1 some")
-    sub.add_argument("records", metavar="RECORD", nargs=2, type=Path)
+    epilog = (
+        "What no golden explains stands first: there one of the kernels does what none is known "
+        "to do.\nA difference is explained where both kernels are as their goldens say, and these "
+        "differ by a fact:\na change of the kernel, with its commit, or the machine. Last come "
+        "the cases that one did not run.\n\nexit codes: 0 no difference, 1 some, explained or not"
+    )
+    sub = _command(commands, "diff", diff, epilog=epilog)
+    sub.add_argument("records", metavar="RECORD", nargs=2, type=Path,
+                     help="the kernel before, and the kernel after")  # fmt: skip
 
 
 def _add_doctor(commands: Any) -> None:

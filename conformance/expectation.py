@@ -269,6 +269,15 @@ def holds(when: str, facts: Mapping[str, Value]) -> bool:
         ) from None
 
 
+def asked(when: str) -> set[str]:
+    """Name the facts that a condition, which has passed `check_condition`, asks for."""
+    return _names(_parse(when))
+
+
+def _names(tree: ast.expr) -> set[str]:
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+
+
 # Invariants: "SCOPE: EXPRESSION", where the scope is `every` or `some`, and a head or kind.
 
 
@@ -304,8 +313,7 @@ class _Invariant:
 
     def names(self) -> set[str]:
         """Give the fields that it reads."""
-        nodes = ast.walk(self.tree)
-        return {node.id for node in nodes if isinstance(node, ast.Name)} - {"kind"}
+        return _names(self.tree) - {"kind"}
 
     def holds(self, line: Line) -> bool:
         """Judge one line. A weak field may be anything; types that clash are a breach."""
