@@ -99,7 +99,7 @@ def list_cases(args: argparse.Namespace) -> int:
 
 def show(args: argparse.Namespace) -> int:
     """Show one case: what it is about, how it is driven, what is expected."""
-    from conformance import expectation, facts, runner
+    from conformance import evidence, expectation, facts, runner
     from conformance.cases import all_cases
     from conformance.reports import casebook
 
@@ -108,18 +108,24 @@ def show(args: argparse.Namespace) -> int:
         raise UsageError("that names several cases", args.case, "give one case's id")
     vocabulary = facts.vocabulary(args.expected)
     wanted = expectation.find(args.expected, case.id, vocabulary)
-    print(casebook.text(case, wanted, facts.collect(args.expected)), end="")
+    known = expectation.load_known(args.expected, vocabulary)
+    confirmed = evidence.told(evidence.read(args.expected), wanted, known) if wanted else ()
+    print(casebook.text(case, wanted, facts.collect(args.expected), confirmed), end="")
     return 0
 
 
 def update(args: argparse.Namespace) -> int:
-    """Propose changes to the goldens, or accept one."""
-    from conformance import record, update
+    """Propose changes to the goldens, accept one, or keep what confirmed them."""
+    from conformance import evidence, record, update
     from conformance.places import writable
     from conformance.tracing import image
 
     records = [record.read(path) for path in args.records]
-    expected = writable(args.expected) if args.accept else args.expected
+    writes = args.accept or args.evidence
+    expected = writable(args.expected) if writes else args.expected
+    if args.evidence:
+        print(evidence.write(records, expected, os.environ), end="")
+        return 0
     print(
         update.run(
             records, expected, accept=args.accept, reason=args.reason, when=args.when,
@@ -131,13 +137,15 @@ def update(args: argparse.Namespace) -> int:
 
 
 def diff(args: argparse.Namespace) -> int:
-    """Compare two records with no golden between them."""
+    """Compare the records of two kernels, and explain what differs."""
     from conformance import record
     from conformance.reports import terminal
     from conformance.reports.diff import diff as compare
 
     one, other = (record.read(path) for path in args.records)
-    text, differs = compare(one, other, terminal.use_color(sys.stdout, os.environ))
+    text, differs = compare(
+        one, other, args.expected, terminal.use_color(sys.stdout, os.environ)
+    )
     print(text, end="")
     return int(differs)
 
@@ -158,18 +166,25 @@ def doctor(args: argparse.Namespace) -> int:
 
 
 def report(args: argparse.Namespace) -> int:
-    """Write a record as a report."""
+    """Write records as a report."""
     from conformance import record
-    from conformance.reports import junit, ktap, terminal
+    from conformance.reports import junit, ktap, matrix, terminal
 
-    made = record.read(args.record)
-    formats: dict[str, Callable[[], str]] = {
-        "terminal": lambda: terminal.summary(made, terminal.use_color(sys.stdout, os.environ)),
-        "ktap": lambda: ktap.report(made),
-        "tap13": lambda: ktap.report(made, tap13=True),
-        "junit": lambda: junit.report(made),
+    made = [record.read(path) for path in args.records]
+    color = terminal.use_color(sys.stdout, os.environ)
+    if args.format == "matrix":
+        print(matrix.matrix(made, color), end="")
+        return record.exit_code([verdict for each in made for verdict in each.verdicts])
+    formats: dict[str, Callable[[record.Record], str]] = {
+        "terminal": lambda each: terminal.summary(each, color),
+        "ktap": ktap.report,
+        "tap13": lambda each: ktap.report(each, tap13=True),
+        "junit": junit.report,
     }
-    print(formats[args.format](), end="")
+    if len(made) > 1 and args.format != "terminal":
+        on = f"--format {args.format}: {len(made)} records"
+        raise UsageError("that report is of one record", on, "give one, or use --format matrix")
+    print("\n".join(formats[args.format](each) for each in made), end="")
     return 0
 
 
@@ -305,12 +320,19 @@ def _add_show(commands: Any) -> None:
 def _add_update(commands: Any) -> None:
     epilog = (
         "Without --accept: shows what differs from the goldens, equal changes as one group with an "
-        "ID.\nRecords must come from `origax run --repeat 10 --record FILE` or more repeats."
+        "ID.\nRecords must come from `origax run --repeat 10 --record FILE` or more repeats.\n\n"
+        "With --evidence: writes expected/evidence/ENVIRONMENT.json for each record, which says "
+        "what\npassed there and by which golden. A later --accept is refused where it would change "
+        "what an\nenvironment confirmed whose record is not given. Each record must be whole, and "
+        "all of it pass."
     )
     sub = _command(commands, "update", update, epilog=epilog)
     sub.add_argument("records", metavar="RECORD", nargs="+", type=Path,
                      help="from one machine or many")  # fmt: skip
-    sub.add_argument("--accept", metavar="ID", help="write that group of changes")
+    writes = sub.add_mutually_exclusive_group()
+    writes.add_argument("--accept", metavar="ID", help="write that group of changes")
+    writes.add_argument("--evidence", action="store_true",
+                        help="write what the records' environments confirmed")  # fmt: skip
     sub.add_argument("--reason", metavar="TEXT", default="", help="why it is right: goes to `why`")
     sub.add_argument("--when", metavar="EXPR",
                      help="make it a variant of its own, where these facts hold")  # fmt: skip
@@ -319,8 +341,15 @@ def _add_update(commands: Any) -> None:
 
 
 def _add_diff(commands: Any) -> None:
-    sub = _command(commands, "diff", diff, epilog="exit codes: 0 no difference, 1 some")
-    sub.add_argument("records", metavar="RECORD", nargs=2, type=Path)
+    epilog = (
+        "What no golden explains stands first: there one of the kernels does what none is known "
+        "to do.\nA difference is explained where both kernels are as their goldens say, and these "
+        "differ by a fact:\na change of the kernel, with its commit, or the machine. Last come "
+        "the cases that one did not run.\n\nexit codes: 0 no difference, 1 some, explained or not"
+    )
+    sub = _command(commands, "diff", diff, epilog=epilog)
+    sub.add_argument("records", metavar="RECORD", nargs=2, type=Path,
+                     help="the kernel before, and the kernel after")  # fmt: skip
 
 
 def _add_doctor(commands: Any) -> None:
@@ -328,9 +357,15 @@ def _add_doctor(commands: Any) -> None:
 
 
 def _add_report(commands: Any) -> None:
-    sub = _command(commands, "report", report)
-    sub.add_argument("record", metavar="RECORD", type=Path)
-    sub.add_argument("--format", choices=("terminal", "ktap", "tap13", "junit"),
+    epilog = (
+        "terminal  what failed and how, one record after the other\n"
+        "matrix    cases by environments, of all records; exits as `origax run` would\n"
+        "ktap      for kernel CI; tap13 for readers of plain TAP; junit for other CI servers"
+    )
+    sub = _command(commands, "report", report, epilog=epilog)
+    sub.add_argument("records", metavar="RECORD", nargs="+", type=Path,
+                     help="one; for matrix and terminal as many as there are")  # fmt: skip
+    sub.add_argument("--format", choices=("terminal", "matrix", "ktap", "tap13", "junit"),
                      default="terminal")  # fmt: skip
 
 

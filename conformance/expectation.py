@@ -233,14 +233,17 @@ def _evaluate(node: ast.expr, lookup: Callable[[str], object]) -> Any:
 
 
 def check_condition(when: str, vocabulary: Mapping[str, Fact], where: str) -> None:
-    """Refuse a `when` that is no boolean expression over known facts.
+    """Refuse a `when` that is no boolean expression over known facts of an environment.
 
     :raises UsageError: naming `where` it stands
     """
+    from conformance.facts import PASSING
 
     def kind_of(name: str) -> type:
         if name not in vocabulary:
             raise ValueError(f"there is no fact {name!r}")
+        if name in PASSING:
+            raise ValueError(f"no golden may depend on {name!r}, which {PASSING[name]}")
         return vocabulary[name].kind
 
     try:
@@ -265,6 +268,15 @@ def holds(when: str, facts: Mapping[str, Value]) -> bool:
         raise UsageError(
             what, f"when = {when!r}", "take the facts, or the record, again with this origax"
         ) from None
+
+
+def asked(when: str) -> set[str]:
+    """Name the facts that a condition, which has passed `check_condition`, asks for."""
+    return _names(_parse(when))
+
+
+def _names(tree: ast.expr) -> set[str]:
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
 
 
 # Invariants: "SCOPE: EXPRESSION", where the scope is `every` or `some`, and a head or kind.
@@ -302,8 +314,7 @@ class _Invariant:
 
     def names(self) -> set[str]:
         """Give the fields that it reads."""
-        nodes = ast.walk(self.tree)
-        return {node.id for node in nodes if isinstance(node, ast.Name)} - {"kind"}
+        return _names(self.tree) - {"kind"}
 
     def holds(self, line: Line) -> bool:
         """Judge one line. A weak field may be anything; types that clash are a breach."""

@@ -263,6 +263,19 @@ VOCABULARY: Final[Mapping[str, Fact]] = {
 }  # fmt: skip
 """The closed vocabulary, without the kernel changes."""
 
+PASSING: Final[Mapping[str, str]] = {
+    "cmdline": "names disks and files of one machine; what it changes is a fact of its own",
+    "microcode": "changes with a machine's firmware under the same kernel",
+    "cpus": "is how many one run was given; whether that was enough is two_cpus",
+    "device_name": "is one machine's",
+    "device_irq": "is given anew at each boot",
+    "device_cpu": "changes from boot to boot",
+}
+"""Facts of one run, boot or machine, and why each says nothing of the environment.
+
+No golden may ask for one, and evidence leaves them out, so that it has what every golden asks for.
+"""
+
 
 def vocabulary(expected: Path) -> Mapping[str, Fact]:
     """Give every fact that may be named: the vocabulary, and the changes of expected/facts.toml.

@@ -23,6 +23,7 @@ from typing import (
     Final,
     NoReturn,
     TypedDict,
+    TypeVar,
     get_args,
     get_origin,
     get_type_hints,
@@ -53,6 +54,8 @@ NO_GOLDEN: Final = 5
 CANNOT_BISECT: Final = 125
 
 ABIS: Final = ("x86_64", "ia32", "x32")
+
+T = TypeVar("T")
 
 
 def exit_code(verdicts: Collection[str], bisect: bool = False) -> int:
@@ -251,9 +254,9 @@ def from_json(text: str, on: str = "the record") -> Record:
     _check_version(data.get("version"), on)
     body = {key: value for key, value in data.items() if key not in ("format", "version")}
     try:
-        record: Record = _read_class(Record, body, "")
+        record = shaped(Record, body)
         _check_ids(body["cases"])
-    except _MisfitError as misfit:
+    except MisfitError as misfit:
         at = f"{on}, at {misfit.where or 'its top'}"
         raise UsageError(f"the record is damaged: {misfit.what}", at, _DO_AGAIN) from None
     return record
@@ -310,13 +313,22 @@ _DO_PLACE: Final = "make room there, or name a file in a directory that you may 
 _DO_AGAIN: Final = "run the cases again with `origax run --record FILE`"
 
 
-class _MisfitError(Exception):
+class MisfitError(Exception):
     """A value that is not as its annotation says; `where` is its JSON path."""
 
     def __init__(self, where: str, what: str) -> None:
         super().__init__(where, what)
         self.where = where
         self.what = what
+
+
+def shaped(kind: type[T], data: Any) -> T:
+    """Build a dataclass of what JSON gave, each value checked against its annotation.
+
+    :raises MisfitError: naming the first value that is not as it should be, and what is wrong
+    """
+    built: T = _read_class(kind, data, "")
+    return built
 
 
 def _parse(text: str, on: str) -> Any:
@@ -348,7 +360,7 @@ def _check_ids(cases: list[dict[str, Any]]) -> None:
     seen: set[str] = set()
     for index, case in enumerate(cases):
         if case["id"] in seen:
-            raise _MisfitError(f"cases[{index}].id", f"{case['id']} stands twice")
+            raise MisfitError(f"cases[{index}].id", f"{case['id']} stands twice")
         seen.add(case["id"])
 
 
@@ -376,7 +388,7 @@ def _read_annotated(kind: Any, data: Any, where: str) -> Any:
         return _read(rule, data, where)
     value = _read(inner, data, where)
     if not rule.holds(value):
-        raise _MisfitError(where, f"{_shown(value)} {rule.text}")
+        raise MisfitError(where, f"{_shown(value)} {rule.text}")
     return value
 
 
@@ -388,9 +400,9 @@ def _read_class(kind: Any, data: Any, where: str) -> Any:
     missing = (kind.__required_keys__ if open_ended else hints.keys()) - entries.keys()
     unknown = entries.keys() - hints.keys()
     if missing:
-        raise _MisfitError(_member(where, min(missing)), "this is missing")
+        raise MisfitError(_member(where, min(missing)), "this is missing")
     if unknown and not open_ended:
-        raise _MisfitError(_member(where, min(unknown)), "no such thing belongs here")
+        raise MisfitError(_member(where, min(unknown)), "no such thing belongs here")
     values = {k: _read(hints.get(k, Any), v, _member(where, k)) for k, v in entries.items()}
     return values if open_ended else kind(**values)
 
@@ -417,7 +429,7 @@ def _expect(kinds: Any, data: Any, where: str) -> Any:
     if type(data) in wanted or (type(data) is int and float in wanted):
         return data
     names = " or ".join(_NAMES[kind] for kind in wanted)
-    raise _MisfitError(where, f"{_NAMES[type(data)]} stands where {names} belongs")
+    raise MisfitError(where, f"{_NAMES[type(data)]} stands where {names} belongs")
 
 
 def _member(where: str, name: str) -> str:

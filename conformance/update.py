@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from conformance import expectation
+from conformance import evidence, expectation
 from conformance.errors import HarnessError, UsageError
+from conformance.evidence import Evidence
 from conformance.expectation import (
     BASES,
     WEAK,
@@ -120,15 +120,6 @@ class Acceptance:
     reason: str
     when: str | None
     basis: str
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """An environment of ``expected/evidence/``, and the cases that it confirmed."""
-
-    environment: str
-    facts: Mapping[str, Value]
-    cases: frozenset[str]
 
 
 def run(
@@ -367,7 +358,7 @@ def _find(proposals: Proposals, wanted: str) -> Group:
 
 
 def _check_reach(
-    group: Group, after: Expectation, sightings: Iterable[Sighting], evidence: Iterable[Evidence]
+    group: Group, after: Expectation, sightings: Iterable[Sighting], confirmed: Iterable[Evidence]
 ) -> None:
     """Refuse a new golden that misses a source, or reaches an environment that is not one.
 
@@ -376,19 +367,19 @@ def _check_reach(
     changes = group.of(after.case_id)
     before = changes[0].before
     sources = [sighting for change in changes for sighting in change.sightings]
-    confirmed = set()
+    shown = set()
     for sighting in sightings:
         on = f"{after.case_id} on {sighting.environment}"
         if expectation.judge(after, sighting.facts, sighting.transcript).verdict == PASS:
-            confirmed.add(sighting.environment)
+            shown.add(sighting.environment)
         elif _moves(before, after, sighting.facts):
             what = "an environment of the same variant does not show the change"
             raise UsageError(what, on, "split the variant: --when EXPR, false there")
         elif sighting in sources:
             what = "the condition does not hold where the change was seen"
             raise UsageError(what, on, "give --when EXPR that is true there")
-    for each in evidence:
-        unseen = after.case_id in each.cases and each.environment not in confirmed
+    for each in confirmed:
+        unseen = after.case_id in each.cases and each.environment not in shown
         if unseen and _moves(before, after, each.facts):
             raise UsageError(
                 "the evidence covers more environments than the records given",
@@ -403,27 +394,6 @@ def _moves(before: Expectation, after: Expectation, facts: Mapping[str, Value]) 
     return (old and old.transcript) != (new and new.transcript)
 
 
-def read_evidence(expected: Path) -> tuple[Evidence, ...]:
-    """Read which environments confirmed which cases.
-
-    :raises UsageError: a file is garbled
-    """
-    return tuple(_evidence(path) for path in sorted((expected / "evidence").glob("*.json")))
-
-
-def _evidence(path: Path) -> Evidence:
-    try:
-        data = json.loads(read_text(path))
-        facts, cases = dict(data["facts"]), frozenset(dict(data["cases"]))
-        return Evidence(str(data["environment"]), facts, cases)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UsageError(
-            f"the evidence is garbled: {type(error).__name__}: {error}",
-            str(path),
-            "restore it from git, or write it again from a record",
-        ) from None
-
-
 # Accept.
 
 
@@ -435,7 +405,7 @@ def _plan(
     vocabulary: Mapping[str, Fact],
 ) -> dict[Path, str]:
     """Give the new text of every file, each read back and judged; nothing is written."""
-    evidence = read_evidence(expected)
+    confirmed = evidence.read(expected)
     texts = {}
     for case_id in group.cases:
         changes = group.of(case_id)
@@ -448,7 +418,7 @@ def _plan(
             what = f"the golden would be wrong: {error.what}"
             raise UsageError(what, error.on, error.do) from None
         _check_edit(before, after, changes, acceptance)
-        _check_reach(group, after, [s for s in sightings if s.case.id == case_id], evidence)
+        _check_reach(group, after, [s for s in sightings if s.case.id == case_id], confirmed)
         texts[before.path] = text
     return texts
 

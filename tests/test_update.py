@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import builtins
 import errno
-import json
 import os
 import re
 import resource
@@ -19,6 +18,7 @@ import records
 
 from conformance import expectation, update
 from conformance.errors import HarnessError, OrigaxError, UsageError
+from conformance.evidence import write as write_evidence
 from conformance.facts import VOCABULARY
 from conformance.record import CaseRecord, EnvironmentRecord, Record
 from conformance.transcript import parse
@@ -68,14 +68,13 @@ ax = "$pid is 1 in a container"   # so
 SEEN = [ENTER, EXIT.replace("*", "$pid"), END]
 LEAK = [SEEN[0], SEEN[1].replace("39/getpid", "-1"), END]
 PROBES = {"spin": records.SHA}
-FACTS: Mapping[str, bool | int | str] = {"x86_64": True, "fred": False, "virt": "none", "cpus": 2}
+FACTS: Mapping[str, bool | int | str] = {"x86_64": True, "fred": False, "virt": "none", "family": 2}
 
 
 @pytest.fixture
 def expected(tmp_path: Path) -> Path:
     """Give expectations of two cases that are alike."""
     (tmp_path / "syscalls").mkdir()
-    (tmp_path / "evidence").mkdir()
     (tmp_path / "facts.toml").write_text("")
     for name in ("one", "two"):
         (tmp_path / "syscalls" / f"{name}.toml").write_text(GOLDEN)
@@ -93,9 +92,12 @@ def record(*cases: CaseRecord, name: str = "linux-6.1.amd.none", **facts: Any) -
 
 
 def evidence(expected: Path, name: str, *cases: str, **facts: Any) -> None:
-    confirmed = {case: {"variant": "base", "digest": records.SHA} for case in cases}
-    data = {"environment": name, "facts": {**FACTS, **facts}, "cases": confirmed}
-    (expected / "evidence" / f"{name}.json").write_text(json.dumps(data))
+    """Write the evidence of an environment on which cases were as their goldens say."""
+    passed = [replace(case(each, SEEN), verdict="PASS") for each in cases]
+    if facts.get("fred"):
+        lines = [line.replace("cx:ip", "own") for line in SEEN]
+        passed = [replace(case(each, lines), verdict="PASS") for each in cases]
+    write_evidence([record(*passed, name=name, **facts)], expected, {})
 
 
 def run(expected: Path, *given: Record, accept: str | None = None, **options: Any) -> str:
@@ -197,7 +199,7 @@ def test_nothing_to_update(expected: Path) -> None:
 def test_a_known_issue_is_no_change(expected: Path) -> None:
     issue = f'''[[issue]]
 case = "syscalls.one"
-when = "cpus == 2"
+when = "family == 2"
 reason = "so"
 until = "then"
 transcript = """
@@ -282,12 +284,12 @@ def test_a_condition_splits_the_variant(expected: Path) -> None:
 # A second split finds a name of its own, and the comment above [weak] stays above it.
 def test_a_split_of_the_last_variant(expected: Path) -> None:
     lines = [line.replace("cx:ip", "own") for line in LEAK]
-    for cpus in (3, 4):
-        given = record(case(lines=[*lines, "probe  exited 0"][: cpus]), fred=True, cpus=cpus)
-        accept(expected, given, when=f"fred and cpus > {cpus - 1}" + " " * (cpus - 3))
+    for family in (3, 4):
+        given = record(case(lines=[*lines, "probe  exited 0"][: family]), fred=True, family=family)
+        accept(expected, given, when=f"fred and family > {family - 1}" + " " * (family - 3))
         assert judged(expected, given) == "PASS"
     names = [variant.name for variant in load(expected).variants]
-    assert names == ["base", "fred", "fred_and_cpus_2", "fred_and_cpus_3"]
+    assert names == ["base", "fred", "fred_and_family_2", "fred_and_family_3"]
     text = (expected / "syscalls" / "one.toml").read_text()
     assert text.endswith(GOLDEN[GOLDEN.index("\n# A pid differs") :])
 
@@ -308,8 +310,8 @@ def test_a_new_variant(expected: Path) -> None:
 # A condition under which two variants would fit one machine is refused.
 def test_a_new_variant_that_overlaps(expected: Path) -> None:
     evidence(expected, "linux-6.1.amd.tcg", "syscalls.one", virt="tcg")
-    error = refused(expected, record(x86_64=False), when="cpus == 2")
-    assert "'base' and 'cpus_2' fit" in error.what
+    error = refused(expected, record(x86_64=False), when="family == 2")
+    assert "'base' and 'family_2' fit" in error.what
 
 
 # A file that has no variant yet gets its first.
@@ -347,7 +349,7 @@ def test_too_few_repeats(expected: Path) -> None:
 def test_a_lost_stop(expected: Path, lost: int) -> None:
     error = refused(expected, record(case(lines=[s for s in SEEN if s != SEEN[lost]])))
     assert error.what == "the transcript lost 1 stop"
-    error = refused(expected, record(case(lines=[END])), when="cpus == 2")
+    error = refused(expected, record(case(lines=[END])), when="family == 2")
     assert error.what == "the transcript lost 2 stops"
 
 
@@ -449,6 +451,7 @@ def test_a_hostile_kernel(expected: Path) -> None:
 # Evidence that is garbled is an error that names its file.
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"environment": "x", "facts": 5, "cases": {}}'])
 def test_garbled_evidence(expected: Path, text: str) -> None:
+    (expected / "evidence").mkdir()
     (expected / "evidence" / "bad.json").write_text(text)
     error = refused(expected, record())
     assert "evidence is garbled" in error.what and "bad.json" in error.on

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from conformance.cases import Case
 from conformance.expectation import Expectation, Variant
@@ -12,8 +12,16 @@ from conformance.facts import Environment
 from conformance.reports import consumer
 
 
-def text(case: Case, wanted: Expectation | None, environment: Environment) -> str:
-    """Explain a case; its variants with the one that fits this environment marked."""
+def text(
+    case: Case,
+    wanted: Expectation | None,
+    environment: Environment,
+    confirmed: Sequence[str] = (),
+) -> str:
+    """Explain a case; its variants with the one that fits this environment marked.
+
+    :param confirmed: the environments of evidence that confirmed it
+    """
     lines = [case.id, ""]
     if wanted:
         lines += [*textwrap.wrap(wanted.intent, 96), ""]
@@ -23,6 +31,7 @@ def text(case: Case, wanted: Expectation | None, environment: Environment) -> st
         lines += ["", "It has no expectation yet."]
     else:
         lines += _expectation(wanted, environment)
+        lines += ["", "Confirmed on:", *_indent(confirmed or ["no environment yet"])]
     return "\n".join(lines) + "\n"
 
 
