@@ -380,6 +380,7 @@ class _Archive:
             "not to be trusted now; what is here is kept, and the next fetch goes on from there",
             lambda: self.progress(label, sum(map(_size, debs)), total),
         )
+        self.progress(label, total, total)
 
     def unpack(self, debs: Sequence[_Deb], part: Path) -> None:
         """Unpack packages that were checked, and list the modules' dependencies and all hashes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Self
 
 from conformance.kernels.environments import Kernel
 from conformance.kernels.packages import Image
@@ -55,7 +55,7 @@ class Meter:
     """Says how far a fetch is; a `packages.Progress`.
 
     Each step gets a line. Where escape sequences are allowed, a download has one that is written
-    over and over; otherwise it is told when it begins.
+    over and over; otherwise it is told when it begins. A context manager: it goes at the end.
     """
 
     def __init__(
@@ -66,6 +66,13 @@ class Meter:
         self._clock = clock
         self._step = ""
         self._begun = (0.0, 0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._write(_ERASE)
 
     def __call__(self, step: str, done: int, total: int) -> None:
         """Report a step: bytes here of bytes in all, 0 of 0 where that is not known."""
