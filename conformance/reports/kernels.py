@@ -91,7 +91,7 @@ class Meter:
     def _amount(self, done: int, total: int) -> str:
         begun, before = self._begun
         seconds = self._clock() - begun
-        speed = f", {_size(int((done - before) / seconds))}/s" if seconds > 0 else ""
+        speed = f", {_size(int((done - before) / seconds))}/s" if seconds > 0.1 else ""
         return f"{_size(done)} of {_size(total)} ({done * 100 // total}%{speed})"
 
     def _write(self, text: str) -> None:
