@@ -207,7 +207,8 @@ def kernels_fetch(args: argparse.Namespace) -> int:
 
     chosen = environments.select(environments.load(args.expected), args.names)
     live = terminal.use_color(sys.stderr, os.environ)
-    packages.fetch_all(chosen, packages.location(os.environ), Meter(sys.stderr, live))
+    with Meter(sys.stderr, live) as meter:
+        packages.fetch_all(chosen, packages.location(os.environ), meter)
     return 0
 
 

@@ -34,9 +34,7 @@ class Table:
         if key not in self.data and default is not None:
             return default
         if not isinstance(text, str) or not text.strip():
-            raise self.wrong(
-                f"{key!r} is missing, empty or no text", f'write {key} = "..." there'
-            )
+            raise self.wrong(f"{key!r} is missing, empty or no text", f'write {key} = "..." there')
         return text
 
     def texts(self, key: str) -> tuple[str, ...]:

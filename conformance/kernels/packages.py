@@ -380,6 +380,7 @@ class _Archive:
             "not to be trusted now; what is here is kept, and the next fetch goes on from there",
             lambda: self.progress(label, sum(map(_size, debs)), total),
         )
+        self.progress(label, total, total)
 
     def unpack(self, debs: Sequence[_Deb], part: Path) -> None:
         """Unpack packages that were checked, and list the modules' dependencies and all hashes."""
@@ -436,10 +437,10 @@ def _exact(stanza: Mapping[str, str], version: str) -> Iterator[str]:
 
 
 def _quoted(errors: str) -> str:
-    """Give a program's own message; of apt's, which has many lines, those that say what failed."""
+    """Give a program's own message: apt's errors and warnings, or the first and the last line."""
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
     said = [line for line in lines if line.startswith(("E: ", "W: "))]
-    return "; ".join(dict.fromkeys(said or lines[-1:]))
+    return "; ".join(dict.fromkeys(said or lines[:1] + lines[-1:]))
 
 
 def _size(deb: _Deb) -> int:

@@ -59,7 +59,7 @@ class Meter:
     """Says how far a fetch is; a `packages.Progress`.
 
     Each step gets a line. Where escape sequences are allowed, a download has one that is written
-    over and over; otherwise it is told when it begins.
+    over and over; otherwise it is told when it begins. A context manager: it goes at the end.
     """
 
     def __init__(
@@ -70,6 +70,13 @@ class Meter:
         self._clock = clock
         self._step = ""
         self._begun = (0.0, 0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._write(_ERASE)
 
     def __call__(self, step: str, done: int, total: int) -> None:
         """Report a step: bytes here of bytes in all, 0 of 0 where that is not known."""
@@ -88,7 +95,7 @@ class Meter:
     def _amount(self, done: int, total: int) -> str:
         begun, before = self._begun
         seconds = self._clock() - begun
-        speed = f", {_size(int((done - before) / seconds))}/s" if seconds > 0 else ""
+        speed = f", {_size(int((done - before) / seconds))}/s" if seconds > 0.1 else ""
         return f"{_size(done)} of {_size(total)} ({done * 100 // total}%{speed})"
 
     def _write(self, text: str) -> None:
