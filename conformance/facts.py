@@ -952,11 +952,24 @@ def interrupt_facts(device: Device | None, cpus: int) -> dict[str, Value]:
 
 
 def environment_name(source: Sources, facts: Mapping[str, Value]) -> str:
-    """Give a machine's short name: ``linux-6.1.192-debian.amd.tcg``."""
+    """Give a machine's short name: ``linux-6.1.192-debian.amd.tcg``.
+
+    What a boot, or the tracer, changes of the ABI is a further part, so that two environments whose
+    stops differ have two names: ``linux-6.12.117-debian.amd.tcg.emulate.x32``.
+    """
     version, flavour = running(source)
     parts = [f"linux-{version}", flavour, "i386" if facts["i386"] else ""]
     vendor = "intel" if facts["intel"] else "amd" if facts["amd"] else "other"
-    return f"{'-'.join(filter(None, parts))}.{vendor}.{facts['virt']}"
+    vsyscall = facts["vsyscall"]
+    more = [
+        vsyscall if vsyscall in ("emulate", "xonly") else "",
+        "x32" if facts["x32"] else "",
+        "noapictimer" if facts["interrupt_counts"] and not facts["local_timer"] else "",
+        "tracer32" if facts["x86_64"] and not facts["tracer64"] else "",
+    ]
+    return ".".join(
+        filter(None, ["-".join(filter(None, parts)), vendor, str(facts["virt"]), *map(str, more)])
+    )
 
 
 def collect(expected: Path) -> Environment:

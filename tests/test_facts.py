@@ -151,7 +151,8 @@ def test_unreadable_release() -> None:
     assert says_three_things(caught.value)
 
 
-# The name of an environment tells release, vendor and hypervisor, and a 32-bit kernel.
+# The name of an environment tells release, vendor and hypervisor, a 32-bit kernel or tracer, and
+# what a boot's options change.
 @pytest.mark.parametrize(
     ("source", "known", "name"),
     [
@@ -162,10 +163,22 @@ def test_unreadable_release() -> None:
             "linux-6.18.44-fc-v669.intel.kvm",
         ),
         (Sources("7.2.0-rc3", "#1"), {"virt": "none"}, "linux-7.2-rc3.other.none"),
+        (
+            DEBIAN, {"virt": "tcg", "vsyscall": "emulate", "x32": True},
+            "linux-6.1.192-debian.other.tcg.emulate.x32",
+        ),
+        (
+            DEBIAN, {"virt": "tcg", "local_timer": False, "tracer64": False},
+            "linux-6.1.192-debian.other.tcg.noapictimer.tracer32",
+        ),
     ],
 )  # fmt: skip
 def test_environment_name(source: Sources, known: dict[str, bool | str], name: str) -> None:
-    values = {"intel": False, "amd": False, "i386": False, **known}
+    values = {
+        "intel": False, "amd": False, "i386": False, "x86_64": not known.get("i386", False),
+        "vsyscall": "none", "x32": False, "tracer64": True, "interrupt_counts": True,
+        "local_timer": True, **known,
+    }  # fmt: skip
     assert facts.environment_name(source, values) == name
 
 
