@@ -192,7 +192,7 @@ VOCABULARY: Final[Mapping[str, Fact]] = {
              "again after its handler returned: a fault, where processors trap; false where it "
              "does not run.", "run in a guest whose hypervisor makes a fault of INT1"),
             ("executable_data", bool, "conformance/_programs/data_ia32 runs when executed: an "
-             "instruction in a 32-bit program's data.", ""),
+             "instruction in a 32-bit program's data.", "boot a 32-bit kernel that loses NX"),
         ),
         *_table(
             "ABI doors",
