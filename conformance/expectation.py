@@ -66,6 +66,7 @@ class Variant:
     like: str
     """The variant whose transcript it takes with `swaps`; empty: it has its own."""
     swaps: Mapping[str, str]
+    """Its own, beside those of ``replacements.toml`` that it names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -415,7 +416,7 @@ def parse(text: str, path: Path, case_id: str, vocabulary: Mapping[str, Fact]) -
         source=table.texts("source"),
         breaks=table.texts("breaks"),
         invariants=table.table("invariants"),
-        variants=_variants(table, vocabulary),
+        variants=_variants(table, path, vocabulary),
         weak=table.table("weak"),
     )
     if not expectation.source:
@@ -451,7 +452,9 @@ def _completed(own: Table, path: Path) -> Table:
     return Table(own.where, merged)
 
 
-def _variants(file: Table, vocabulary: Mapping[str, Fact]) -> tuple[Variant, ...]:
+def _variants(
+    file: Table, path: Path, vocabulary: Mapping[str, Fact]
+) -> tuple[Variant, ...]:
     """Read the variants: first those with a transcript, then those that are like another."""
     tables = {}
     for table in file.tables("variant"):
@@ -464,24 +467,28 @@ def _variants(file: Table, vocabulary: Mapping[str, Fact]) -> tuple[Variant, ...
         for name, table in tables.items()
         if "like" not in table.data
     }
-    return tuple(_variant(table, own, vocabulary) for table in tables.values())
+    named = any(map(_names_of, tables.values()))
+    shared = _shared(path.parents[1] / "replacements.toml") if named else {}
+    return tuple(_variant(table, own, shared, vocabulary) for table in tables.values())
 
 
 def _variant(
-    table: Table, own: Mapping[str, Transcript], vocabulary: Mapping[str, Fact]
-) -> Variant:
+    table: Table, own: Mapping[str, Transcript], shared: Mapping[str, _Shared],
+    vocabulary: Mapping[str, Fact],
+) -> Variant:  # fmt: skip
     like = table.text("like", "")
     table.only("name", "when", "basis", "why", *(("like", "replace") if like else ("transcript",)))
     if like and like not in own:
         what = f"there is no variant {like!r} with a transcript of its own"
         raise table.wrong(what, "name one that has")
     swaps = _swaps(table) if like else {}
+    named = [_named(table, name, shared) for name in _names_of(table)] if like else []
     variant = Variant(
         name=table.text("name"),
         when=table.text("when"),
         basis=table.text("basis"),
-        transcript=_swapped(own[like], swaps) if like else own[table.text("name")],
-        why=table.text("why", ""),
+        transcript=_replaced(own[like], swaps, named) if like else own[table.text("name")],
+        why="; ".join(filter(None, (table.text("why", ""), *(each.why for each in named)))),
         weak={},
         like=like,
         swaps=swaps,
@@ -495,13 +502,15 @@ def _variant(
 
 
 def _swaps(table: Table) -> dict[str, str]:
-    """Read what `replace` puts in the place of what."""
+    """Read what `replace` puts in the place of what, and not the names in it."""
     items = table.data.get("replace")
+    names = _names_of(table)
     pairs = [
         Table(table.where, {"replace": item}).texts("replace")
         for item in (items if isinstance(items, list) else [None])
+        if item not in names
     ]
-    if not pairs or any(len(pair) != 2 for pair in pairs):
+    if not (pairs or names) or any(len(pair) != 2 for pair in pairs):
         do = 'write replace = [["old", "new"]] there'
         raise table.wrong("'replace' is no list of pairs", do)
     swaps: dict[str, str] = {}
@@ -513,12 +522,64 @@ def _swaps(table: Table) -> dict[str, str]:
     return swaps
 
 
-def _swapped(transcript: Transcript, swaps: Mapping[str, str]) -> Transcript:
-    """Give a transcript with whole values replaced, all at once."""
-    return tuple(
-        replace(line, fields={name: swaps.get(text, text) for name, text in line.fields.items()})
-        for line in transcript
-    )
+def _names_of(table: Table) -> list[str]:
+    """Give the names of shared replacements that stand in `replace`, among its pairs."""
+    items = table.data.get("replace")
+    return [item for item in items if isinstance(item, str)] if isinstance(items, list) else []
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What many variants replace alike, for one reason: a table of ``replacements.toml``."""
+
+    why: str
+    swaps: Mapping[str, str]
+    stops: Mapping[str, str]
+    """Fields that every stop has besides, after its flags."""
+
+
+@functools.lru_cache(4)
+def _shared(path: Path) -> Mapping[str, _Shared]:
+    """Read ``replacements.toml``.
+
+    :raises UsageError: it is missing, or anything in it is garbled
+    """
+    file = parse_toml(read_text(path), path)
+    shared = {}
+    for name, data in file.data.items():
+        table = Table(f"{path}, [{name}]", data if isinstance(data, dict) else {})
+        table.only("why", "replace", "stops")
+        shared[name] = _Shared(table.text("why"), _swaps(table), table.table("stops"))
+    return shared
+
+
+def _named(table: Table, name: str, shared: Mapping[str, _Shared]) -> _Shared:
+    if name not in shared:
+        do = f"name one of {', '.join(shared)}, or write a pair"
+        raise table.wrong(f"there is no replacement {name!r}", do)
+    return shared[name]
+
+
+def _replaced(
+    transcript: Transcript, swaps: Mapping[str, str], named: Sequence[_Shared]
+) -> Transcript:
+    """Give a transcript with whole values replaced, all at once, and what its stops have besides.
+
+    A variant's own replacements go before those that it shares.
+    """
+    shared = {old: new for each in named for old, new in each.swaps.items()}
+    stops = {name: text for each in named for name, text in each.stops.items()}
+    every = {**shared, **swaps}
+    return tuple(_replaced_line(line, every, stops) for line in transcript)
+
+
+def _replaced_line(line: Line, swaps: Mapping[str, str], stops: Mapping[str, str]) -> Line:
+    fields: dict[str, str] = {}
+    for name, text in line.fields.items():
+        fields[name] = swaps.get(text, text)
+        if name == "flags" and "views" in line.fields:  # a stop's line, in the order of `render`
+            fields |= stops
+    return replace(line, fields=fields)
 
 
 def _reasons(expectation: Expectation, variant: Variant) -> dict[str, str]:

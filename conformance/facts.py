@@ -30,7 +30,8 @@ Cpuid = Callable[[int, int], tuple[int, int, int, int]]
 PROGRAMS: Final = Path(__file__).resolve().parent / "_programs"
 RAN: Final = 42
 """Exit status of a freestanding program that says yes. Of cprobes/freestanding/true.c: the kernel
-loaded it, and its door works; of icebp.c: it was interrupted by the same INT1 twice."""
+loaded it, and its door works; of icebp.c: it was interrupted by the same INT1 twice; of data.c: an
+instruction in its data was executed."""
 EXEC_SECONDS: Final = 5.0
 """A program that only exits and has not after this long never will."""
 ROUNDS: Final = 4
@@ -190,6 +191,8 @@ VOCABULARY: Final[Mapping[str, Fact]] = {
             ("icebp_repeats", bool, "conformance/_programs/icebp_x86_64, when executed, takes INT1 "
              "again after its handler returned: a fault, where processors trap; false where it "
              "does not run.", "run in a guest whose hypervisor makes a fault of INT1"),
+            ("executable_data", bool, "conformance/_programs/data_ia32 runs when executed: an "
+             "instruction in a 32-bit program's data.", "boot a 32-bit kernel that loses NX"),
         ),
         *_table(
             "ABI doors",
@@ -200,10 +203,10 @@ VOCABULARY: Final[Mapping[str, Fact]] = {
             ("sysenter", bool, "The vDSO of 32-bit programs enters by SYSENTER: "
              "conformance/_programs/vdso_ia32 looks at its code.",
              "run on an Intel CPU, with 32-bit programs allowed (QEMU: -cpu max,smap=off,"
-             "vendor=GenuineIntel)"),
+             "vendor=GenuineIntel), or boot a native 32-bit kernel"),
             ("syscall32", bool, "The vDSO of 32-bit programs enters by SYSCALL: likewise.",
-             "run on an AMD CPU, with 32-bit programs allowed (QEMU: -cpu max,smap=off,"
-             "vendor=AuthenticAMD)"),
+             "run a 64-bit kernel on an AMD CPU, with 32-bit programs allowed (QEMU: -cpu "
+             "max,smap=off,vendor=AuthenticAMD)"),
             ("vsyscall", str, "The [vsyscall] line of /proc/self/maps: emulate (r-xp), xonly "
              "(--xp), none (no line, as in a 32-bit Python).", ""),
         ),
@@ -989,6 +992,7 @@ def collect(expected: Path) -> Environment:
         **kernel_facts(source),
         **cpu_facts(source, _cpuid),
         "icebp_repeats": repeats,
+        "executable_data": executes(_program("ia32", "data"))[0],
         **{width: ran for width, (ran, _) in widths.items()},
         "sysenter": vdso == 1,
         "syscall32": vdso == 2,

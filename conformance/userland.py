@@ -33,7 +33,8 @@ from conformance.places import CHECKOUT
 RELEASE: Final = "bookworm"
 """Its Python is the oldest that origax takes."""
 
-PACKAGES: Final = ("gcc", "libc6-dev", "python3-dev", "python3-venv")
+PACKAGES: Final = ("busybox-static", "gcc", "libc6-dev", "python3-dev", "python3-venv")
+"""What builds and runs origax; and busybox, by which a native 32-bit kernel boots such a root."""
 KEYRING: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 NOT_SOURCE: Final = (".*", "build", "dist", "*.egg-info", "__pycache__", "*.so", "_programs")
 """What a checkout holds besides its source: above all 64-bit builds, which nobody must load."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,14 @@ import pytest
 
 from conformance import expectation
 from conformance.errors import UsageError
-from conformance.expectation import Expectation, KnownIssue, Transcript, align, judge
+from conformance.expectation import (
+    Expectation,
+    KnownIssue,
+    Transcript,
+    Variant,
+    align,
+    judge,
+)
 from conformance.facts import VOCABULARY, Value
 from conformance.transcript import Line, parse
 
@@ -205,6 +213,51 @@ def test_the_variant_is_chosen_by_facts(tmp_path: Path) -> None:
     assert [line.fields.get("regs") for line in fred.transcript] == ["own", "own", None]
     assert fred.transcript[2] == base.transcript[2]
     assert judge(wanted, {**FACTS, "fred": True}, base.transcript).verdict == "FAIL"
+
+
+SHARED = """
+[wide]
+why = "so it is of wide ones"
+replace = [["cx:ip", "own"], ["getpid", "no_whole_value"]]
+stops = { arch = "wide" }
+"""
+
+
+def shared(expected: Path, replacement: str, table: str = SHARED) -> Variant:
+    write(expected, table, "replacements.toml")
+    text = FILE.replace("regs=cx:ip", "flags=IF regs=cx:ip views=agree")
+    return load(expected, text.replace('[["cx:ip", "own"]]', replacement)).variants[1]
+
+
+# A replacement that is named gives what it has for what there is, its reason, and each stop a
+# field behind its flags; a variant's own goes first.
+def test_a_replacement_is_named(tmp_path: Path) -> None:
+    named = shared(tmp_path, '["wide", ["$pid", "7"]]')
+    assert named.why == "so it is of wide ones"
+    assert [str(line).partition("flags")[2] for line in named.transcript] == [
+        "=IF arch=wide regs=own views=agree", "=IF arch=wide regs=own views=agree", "",
+    ]  # fmt: skip
+    assert named.transcript[1].fields["ax"] == "7"
+    own = shared(tmp_path, '["wide", ["cx:ip", "mine"]]')
+    assert [line.fields.get("regs") for line in own.transcript] == ["mine", "mine", None]
+
+
+# One that is not there, or is garbled, is an error that names the place.
+@pytest.mark.parametrize(
+    ("replacement", "table", "what"),
+    [
+        ('["narrow"]', SHARED, "there is no replacement 'narrow'"),
+        ('["wide"]', SHARED.replace("why", "because"), "there is no key 'because'"),
+        ('["wide"]', SHARED.replace("why", "# why"), "'why' is missing"),
+        ('["wide"]', SHARED.replace('["cx:ip", "own"]', '["cx:ip"]'), "no list of pairs"),
+        ('["wide"]', "[wide", "not TOML"),
+    ],
+)
+def test_a_named_replacement_is_whole(
+    tmp_path: Path, replacement: str, table: str, what: str
+) -> None:
+    with pytest.raises(UsageError, match=re.escape(what)):
+        shared(tmp_path, replacement, table)
 
 
 OTHER = """

@@ -379,6 +379,17 @@ def test_icebp(signo: int, behind: int, status: int) -> None:
     assert stop.kind == f"exited {status}"
 
 
+# The program whose data is executed says so where READ_IMPLIES_EXEC has it executed, and is killed
+# where data is only data.
+def test_executable_data(environment: Environment) -> None:
+    program = facts.PROGRAMS / "data_ia32"
+    if not environment.facts["ia32"]:
+        pytest.skip("this machine runs no 32-bit programs")
+    done = subprocess.run(["setarch", "-X", program], check=False)
+    assert done.returncode == facts.RAN
+    assert facts.executes(program)[0] == environment.facts["executable_data"]
+
+
 # Counts go by CPU number, also where a CPU is offline; ERR and MIS have one count.
 def test_interrupts_are_parsed() -> None:
     rows = facts.parse_interrupts(INTERRUPTS)

@@ -11,6 +11,7 @@ from typing import Final
 
 from conformance.cases import Handler, Probe, case
 from conformance.doors import ABIS, CALLS
+from conformance.facts import kernel_facts, sources
 from conformance.tracing import frames, program, requests
 from conformance.tracing.snapshot import Stop
 from conformance.tracing.tracee import Task, Trace
@@ -50,16 +51,22 @@ KINDS: Final = (("rt", HANDLER), ("old", OLD))
 """Handlers of 32-bit programs by their frames: with SA_SIGINFO, and without."""
 FAST: Final = ("sysenter", "syscall32")
 """The doors of __kernel_vsyscall."""
-JUNK: Final = {
-    "cs": 0xDEAD_0020, "ss": 0xBEEF_0028, "fs": 0xFEED_0020, "gs": 0xF00D_0020,
-}  # fmt: skip
-"""The selectors of 32-bit code with RPL 0, and something above them."""
 DATA_SEGMENTS: Final = ("ds", "es", "fs", "gs")
 BAD_SELECTORS: Final = (
     ("cs", "null", 0), ("cs", "kernel", 0x08), ("cs", "data", 0x2B), ("cs", "beyond", 0xFFFB),
     ("ss", "null", 0), ("ss", "kernel", 0x18), ("ss", "code", 0x23), ("ss", "beyond", 0xFFFB),
 )  # fmt: skip
 """Selectors that no 32-bit code can have, by their kinds (arch/x86/include/asm/segment.h)."""
+
+
+def junk() -> dict[str, int]:
+    """Give the selectors of this kernel's 32-bit code with RPL 0, and something above them."""
+    wide = kernel_facts(sources())["x86_64"]
+    code, data = (0x20, 0x28) if wide else (0x70, 0x78)
+    return {
+        "cs": 0xDEAD_0000 | code, "ss": 0xBEEF_0000 | data,
+        "fs": 0xFEED_0000 | code, "gs": 0xF00D_0000 | code,
+    }  # fmt: skip
 
 
 def to_oneself(trace: Trace, handler: Handler = HANDLER) -> Probe:
@@ -595,7 +602,7 @@ def frame_selectors(trace: Trace) -> None:
     """
     for kind, handler in KINDS:
         probe = replace(
-            SPINNING, handlers=[handler], skip=False, edits=JUNK, quit_after=2, show=DATA_SEGMENTS
+            SPINNING, handlers=[handler], skip=False, edits=junk(), quit_after=2, show=DATA_SEGMENTS
         )
         trace.heading(frame=kind, entry="interrupt")
         with trace.launch(probe) as task:
@@ -604,7 +611,7 @@ def frame_selectors(trace: Trace) -> None:
             strike(task)
             task.cont(SIGUSR1)
         trace.control(probe, sending(SIGUSR1, SIGUSR1))
-        probe = replace(to_oneself(trace, handler), edits=JUNK, show=DATA_SEGMENTS)
+        probe = replace(to_oneself(trace, handler), edits=junk(), show=DATA_SEGMENTS)
         trace.heading(frame=kind, entry="call")
         with trace.launch(probe) as task:
             task.cont()

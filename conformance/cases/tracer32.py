@@ -108,7 +108,8 @@ def exec_(trace: Trace) -> None:
         with executing(trace, abi) as probe:
             options = requests.O_BASE | requests.O_TRACEEXEC
             with trace.launch(probe, options, hand=IA32) as task:
-                task.cont()
+                if task.cont().ended:  # a 32-bit kernel has refused it
+                    continue
                 regset(trace, task)
                 task.syscall()
                 regset(trace, task)

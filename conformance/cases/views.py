@@ -826,8 +826,8 @@ def bases(trace: Trace) -> None:
     trace.control(getpid(trace))
 
 
-TLS_ENTRIES = range(12, 15)
-"""Entries of the GDT that belong to a thread (arch/x86/include/asm/segment.h, 64-bit kernels)."""
+TLS_ENTRIES = 3
+"""How many entries of the GDT belong to a thread (arch/x86/include/asm/segment.h)."""
 SEGMENT = 0x51
 """Of struct user_desc: 32-bit data that may be written, limit_in_pages, useable."""
 WRONG_SEGMENTS = {"seg_32bit": SEGMENT & ~0x1, "contents": SEGMENT | 2 << 1,
@@ -846,14 +846,14 @@ def thread_area(trace: Trace) -> None:
         door="" if trace.door.bits == 32 else "int80_64",
     )  # fmt: skip
     with trace.launch(probe) as task:
-        task.cont()
-        own, first = TLS_ENTRIES.start, trace.board_address("arg")
-        for entry in (*TLS_ENTRIES, own - 1, TLS_ENTRIES.stop, 0, -1):
+        own, first = task.cont().regs["gs"] >> 3, trace.board_address("arg")
+        entries, others = range(own, own + TLS_ENTRIES), (own - 1, own + TLS_ENTRIES, 0, -1)
+        for entry in (*entries, *others):
             tell_area(trace, task, entry)
-        tell_areas(trace, task)
+        tell_areas(trace, task, entries)
         put_area(trace, task, own, 0x1234_5000)
         task.again()
-        for entry in (own - 1, TLS_ENTRIES.stop, 0, -1):
+        for entry in others:
             put_area(trace, task, entry, 0)
         for wrong, bits in WRONG_SEGMENTS.items():
             put_area(trace, task, own, 0, bits, wrong=wrong)
@@ -883,14 +883,14 @@ def tell_area(trace: Trace, task: Task, entry: int) -> None:
     trace.add_read("GET_THREAD_AREA", task.who, **{"entry": str(entry), **told})
 
 
-def tell_areas(trace: Trace, task: Task) -> None:
+def tell_areas(trace: Trace, task: Task, entries: range) -> None:
     """Read all of a thread's segments as a register set; tell how much, and the error."""
     try:
         areas = requests.getregset(task.pid, 64, requests.NT_386_TLS)
     except requests.PtraceError as error:
         trace.add_read("GETREGSET", type="386_TLS", error=requests.name_of(error))
         return
-    alone = (requests.get_thread_area(task.pid, entry) for entry in TLS_ENTRIES)
+    alone = (requests.get_thread_area(task.pid, entry) for entry in entries)
     trace.add_read(
         "GETREGSET", type="386_TLS", told=str(len(areas)),
         all="same" if areas == b"".join(alone) else "other",
@@ -986,7 +986,7 @@ def noncanonical_ip(trace: Trace) -> None:
     trace.control(call_probe)
 
 
-@case("views.regset_follows_cs", door="none", also=ABIS, covers=[112], needs=["ia32"])
+@case("views.regset_follows_cs", door="none", also=ABIS, covers=[112], needs=["x86_64", "ia32"])
 def regset_follows_cs(trace: Trace) -> None:
     """Write the cs of the other width into a program, and read its register set by iovecs of many
     lengths; write the first 48 bytes back as they are: twelve 32-bit registers, orig_eax the last

@@ -104,7 +104,7 @@ SITE("clone_exec",
  * case says. The kernel hands none of it to the new program.
  */
 SITE("dirty_exec",
-     "movl $0x2b, %" SCRATCH "\n"
+     "movl %ss, %" SCRATCH "\n"
      "movl %" SCRATCH ", %ds\n"
      "movl %" SCRATCH ", %es\n"
      "movl %" SCRATCH ", %fs\n"
