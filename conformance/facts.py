@@ -187,6 +187,12 @@ VOCABULARY: Final[Mapping[str, Fact]] = {
              "run on a processor, or a guest of KVM"),
             ("mov_ss_shadow", bool, "MOV SS holds #DB off until the next instruction has run: "
              "false under TCG (virt).", "run on a processor, or a guest of KVM"),
+            ("int1", bool, "INT1 (0xF1) raises #DB: false under TCG (virt), where it is #UD.",
+             "run on a processor, or a guest of KVM"),
+            ("alignment_check", bool, "A misaligned access under AC raises #AC: false under TCG "
+             "(virt), which does not check.", "run on a processor, or a guest of KVM"),
+            ("sse_exceptions", bool, "An SSE exception that is not masked raises #XF: false under "
+             "TCG (virt), which sets its flag alone.", "run on a processor, or a guest of KVM"),
             ("icebp_repeats", bool, "conformance/_programs/icebp_x86_64, when executed, takes INT1 "
              "again after its handler returned: a fault, where processors trap; false where it "
              "does not run.", "run in a guest whose hypervisor makes a fault of INT1"),
@@ -484,6 +490,9 @@ def cpu_facts(source: Sources, cpuid: Cpuid) -> dict[str, Value]:
         "virt": virt,
         "watched_steps": virt != "tcg",
         "mov_ss_shadow": virt != "tcg",
+        "int1": virt != "tcg",
+        "alignment_check": virt != "tcg",
+        "sse_exceptions": virt != "tcg",
         "fred": "fred" in flags,
         "smap": "smap" in flags,
         "lass": "lass" in flags,

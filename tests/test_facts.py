@@ -230,7 +230,8 @@ def test_cpu() -> None:
     assert facts.cpu_facts(source, cpuid(b"TCGTCGTCGTCG")) == {
         "intel": False, "amd": True, "other_vendor": False,
         "family": 15, "model": 107, "stepping": 1, "microcode": 0x1000065,
-        "virt": "tcg", "watched_steps": False, "mov_ss_shadow": False,
+        "virt": "tcg", "watched_steps": False, "mov_ss_shadow": False, "int1": False,
+        "alignment_check": False, "sse_exceptions": False,
         "fred": True, "smap": True, "lass": False,
         "fsgsbase": False, "xsave": False, "la57": False, "kpti": True,
     }  # fmt: skip
@@ -244,6 +245,9 @@ def test_no_cpuinfo() -> None:
     assert known["virt"] == "none"
     assert known["watched_steps"]
     assert known["mov_ss_shadow"]
+    assert known["int1"]
+    assert known["alignment_check"]
+    assert known["sse_exceptions"]
 
 
 # Page-table isolation is the kernel's word in /sys, and its flag where /sys is not mounted.
