@@ -178,6 +178,8 @@ VOCABULARY: Final[Mapping[str, Fact]] = {
             ("fsgsbase", bool, "The flag fsgsbase of /proc/cpuinfo, which the kernel shows only "
              "when it uses it.", "run on a CPU with FSGSBASE, and boot without nofsgsbase"),
             ("xsave", bool, "The flag xsave of /proc/cpuinfo.", "run on a CPU with XSAVE"),
+            ("xsaves", bool, "The flag xsaves of /proc/cpuinfo: the kernel keeps a task's state "
+             "compacted.", "run on a CPU with XSAVES"),
             ("la57", bool, "The flag la57 of /proc/cpuinfo, which the kernel shows only when it "
              "uses five levels of page tables.", "run on a CPU with LA57, booted without no5lvl"),
             ("kpti", bool, "'PTI' in /sys/devices/system/cpu/vulnerabilities/meltdown; without "
@@ -498,6 +500,7 @@ def cpu_facts(source: Sources, cpuid: Cpuid) -> dict[str, Value]:
         "lass": "lass" in flags,
         "fsgsbase": "fsgsbase" in flags,
         "xsave": "xsave" in flags,
+        "xsaves": "xsaves" in flags,
         "la57": "la57" in flags,
         "kpti": "PTI" in source.meltdown if source.meltdown else "pti" in flags,
     }

@@ -233,7 +233,7 @@ def test_cpu() -> None:
         "virt": "tcg", "watched_steps": False, "mov_ss_shadow": False, "int1": False,
         "alignment_check": False, "sse_exceptions": False,
         "fred": True, "smap": True, "lass": False,
-        "fsgsbase": False, "xsave": False, "la57": False, "kpti": True,
+        "fsgsbase": False, "xsave": False, "xsaves": False, "la57": False, "kpti": True,
     }  # fmt: skip
 
 
