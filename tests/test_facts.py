@@ -423,6 +423,14 @@ def test_landing_prefers_the_closest() -> None:
     assert facts.landing(rounds(both, both), 4) == ("36", 1)
 
 
+# A clock that ticks as often as reads complete goes on without them: it is no device.
+def test_landing_passes_over_a_clock() -> None:
+    both = {"0": (4, 0), "36": (0, 5)}
+    *reading, idle = rounds(both, both, {"0": (8, 0), "36": (0, 0)})
+    assert facts.landing(reading, 4) == ("0", 0)
+    assert facts.landing(reading, 4, idle) == ("36", 1)
+
+
 # Reads that raise nothing, or no longer, find no device.
 def test_landing_nowhere() -> None:
     still = {"36": (0, 0), "LOC": (4, 4)}
