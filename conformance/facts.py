@@ -256,7 +256,8 @@ VOCABULARY: Final[Mapping[str, Fact]] = {
             ("interrupt_counts", bool, "/proc/interrupts has the row LOC, as on every x86 kernel "
              "that shows it.", "unmask /proc/interrupts, if this is a container"),
             ("local_timer", bool, "The row LOC of /proc/interrupts moves within 0.1 s of "
-             "computing.", "boot without noapictimer, and unmask /proc/interrupts"),
+             "computing on the first CPU.",
+             "boot without noapictimer, and unmask /proc/interrupts"),
             ("device", bool, "Some numbered row of /proc/interrupts moves with each direct read of "
              "a file or disk, on the CPU that reads; false where /proc/interrupts is masked.",
              "keep origax, or any file of 4 KiB in the home directory, on a real disk, and let "
@@ -933,14 +934,29 @@ def _candidates() -> Iterator[Path]:
 
 
 def local_timer() -> bool:
-    """Compute, which keeps the tick going, until the row LOC moves."""
-    before = read_interrupts().get("LOC")
-    deadline = time.monotonic() + TICK_SECONDS
-    late = moved = before is None
-    while not late and not moved:
-        # A busy machine may let us look only once: that is after the ticks, then.
-        late = time.monotonic() >= deadline
-        moved = read_interrupts().get("LOC") != before
+    """Compute on the first CPU, which keeps its tick going, until its count in LOC moves.
+
+    Without a timer of its own another CPU is sent the ticks of the first, which LOC counts, too
+    (kernel/time/tick-broadcast.c). The CPU affinity is changed and put back.
+    """
+    affinity = os.sched_getaffinity(0)
+    cpu = min(affinity)
+
+    def count() -> int | None:
+        row = read_interrupts().get("LOC")
+        return row[cpu] if row else None
+
+    os.sched_setaffinity(0, {cpu})
+    try:
+        before = count()
+        deadline = time.monotonic() + TICK_SECONDS
+        late = moved = before is None
+        while not late and not moved:
+            # A busy machine may let us look only once: that is after the ticks, then.
+            late = time.monotonic() >= deadline
+            moved = count() != before
+    finally:
+        os.sched_setaffinity(0, affinity)
     return before is not None and moved
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -448,14 +449,24 @@ def test_block_device() -> None:
         assert facts.read_interrupts()[str(device.irq)][device.cpu] > 0
 
 
-# A timer whose row never moves, as with noapictimer, or is not shown, is none.
-@pytest.mark.parametrize(("rows", "moves"), [([1, 1, 2], True), ([1] * 9, False), ([], False)])
-def test_local_timer(monkeypatch: pytest.MonkeyPatch, rows: list[int], moves: bool) -> None:
-    readings = iter([{"LOC": (count,)} for count in rows])
-    last = {"LOC": (rows[-1],)} if rows else {}
+# A timer whose row never moves on the first CPU, as with noapictimer, or is not shown, is none.
+@pytest.mark.parametrize(("counts", "moves"), [([1, 1, 2], True), ([1] * 9, False), ([], False)])
+def test_local_timer(monkeypatch: pytest.MonkeyPatch, counts: list[int], moves: bool) -> None:
+    before = os.sched_getaffinity(0)
+    others = itertools.count()
+    first = iter(counts)
+
+    def read() -> dict[str, tuple[int, ...]]:
+        if not counts:
+            return {}
+        row = [next(others)] * (max(before) + 2)
+        row[min(before)] = next(first, counts[-1])
+        return {"LOC": tuple(row)}
+
     monkeypatch.setattr(facts, "TICK_SECONDS", 0.01)
-    monkeypatch.setattr(facts, "read_interrupts", lambda: next(readings, last))
+    monkeypatch.setattr(facts, "read_interrupts", read)
     assert facts.local_timer() == moves
+    assert os.sched_getaffinity(0) == before
 
 
 def change(**keys: object) -> str:
