@@ -179,6 +179,8 @@ VOCABULARY: Final[Mapping[str, Fact]] = {
             ("fsgsbase", bool, "The flag fsgsbase of /proc/cpuinfo, which the kernel shows only "
              "when it uses it.", "run on a CPU with FSGSBASE, and boot without nofsgsbase"),
             ("xsave", bool, "The flag xsave of /proc/cpuinfo.", "run on a CPU with XSAVE"),
+            ("xsaves", bool, "The flag xsaves of /proc/cpuinfo: the kernel keeps a task's state "
+             "compacted.", "run on a CPU with XSAVES"),
             ("la57", bool, "The flag la57 of /proc/cpuinfo, which the kernel shows only when it "
              "uses five levels of page tables.", "run on a CPU with LA57, booted without no5lvl"),
             ("kpti", bool, "'PTI' in /sys/devices/system/cpu/vulnerabilities/meltdown; without "
@@ -188,6 +190,12 @@ VOCABULARY: Final[Mapping[str, Fact]] = {
              "run on a processor, or a guest of KVM"),
             ("mov_ss_shadow", bool, "MOV SS holds #DB off until the next instruction has run: "
              "false under TCG (virt).", "run on a processor, or a guest of KVM"),
+            ("int1", bool, "INT1 (0xF1) raises #DB: false under TCG (virt), where it is #UD.",
+             "run on a processor, or a guest of KVM"),
+            ("alignment_check", bool, "A misaligned access under AC raises #AC: false under TCG "
+             "(virt), which does not check.", "run on a processor, or a guest of KVM"),
+            ("sse_exceptions", bool, "An SSE exception that is not masked raises #XF: false under "
+             "TCG (virt), which sets its flag alone.", "run on a processor, or a guest of KVM"),
             ("icebp_repeats", bool, "conformance/_programs/icebp_x86_64, when executed, takes INT1 "
              "again after its handler returned: a fault, where processors trap; false where it "
              "does not run.", "run in a guest whose hypervisor makes a fault of INT1"),
@@ -251,7 +259,8 @@ VOCABULARY: Final[Mapping[str, Fact]] = {
             ("interrupt_counts", bool, "/proc/interrupts has the row LOC, as on every x86 kernel "
              "that shows it.", "unmask /proc/interrupts, if this is a container"),
             ("local_timer", bool, "The row LOC of /proc/interrupts moves within 0.1 s of "
-             "computing.", "boot without noapictimer, and unmask /proc/interrupts"),
+             "computing on the first CPU.",
+             "boot without noapictimer, and unmask /proc/interrupts"),
             ("device", bool, "Some numbered row of /proc/interrupts moves with each direct read of "
              "a file or disk, on the CPU that reads; false where /proc/interrupts is masked.",
              "keep origax, or any file of 4 KiB in the home directory, on a real disk, and let "
@@ -500,11 +509,15 @@ def cpu_facts(source: Sources, cpuid: Cpuid) -> dict[str, Value]:
         "virt": virt,
         "watched_steps": virt != "tcg",
         "mov_ss_shadow": virt != "tcg",
+        "int1": virt != "tcg",
+        "alignment_check": virt != "tcg",
+        "sse_exceptions": virt != "tcg",
         "fred": "fred" in flags,
         "smap": "smap" in flags,
         "lass": "lass" in flags,
         "fsgsbase": "fsgsbase" in flags,
         "xsave": "xsave" in flags,
+        "xsaves": "xsaves" in flags,
         "la57": "la57" in flags,
         "kpti": "PTI" in source.meltdown if source.meltdown else "pti" in flags,
     }
@@ -804,11 +817,15 @@ def read_interrupts() -> Mapping[str, tuple[int, ...]]:
     return {row: interrupt.counts for row, interrupt in _interrupts().items()}
 
 
-def landing(rounds: Sequence[Mapping[str, Interrupt]], reads: int) -> tuple[str, int] | None:
+def landing(
+    rounds: Sequence[Mapping[str, Interrupt]], reads: int,
+    idle: Mapping[str, Interrupt] | None = None,
+) -> tuple[str, int] | None:  # fmt: skip
     """Find the numbered row and the CPU that counted one interrupt for each read.
 
     :param rounds: /proc/interrupts before the first round of reads, and after each
     :param reads: direct reads of one round
+    :param idle: /proc/interrupts after as long again without reads, which a clock does not mind
 
     Other traffic adds interrupts, and may complete with ours in one, so that a count is neither
     exact nor alone: it must move by three quarters of the reads in every round.
@@ -818,9 +835,11 @@ def landing(rounds: Sequence[Mapping[str, Interrupt]], reads: int) -> tuple[str,
         if not row.isdigit():
             continue
         columns = [after[row].counts if row in after else first.counts for after in rounds]
-        for cpu, totals in enumerate(zip(*columns, strict=False)):
+        without = idle[row].counts if idle and row in idle else columns[-1]
+        for cpu, (*totals, rest) in enumerate(zip(*columns, without, strict=False)):
             moves = [after - before for before, after in pairwise(totals)]
-            if min(moves) * 4 >= reads * 3:
+            enough = reads * 3 / 4
+            if min(moves) >= enough and rest - totals[-1] < enough * len(moves):
                 found.append((sum(moves), row, cpu))
     return min(found)[1:] if found else None
 
@@ -853,14 +872,14 @@ def _watched(path: Path, affinity: set[int]) -> Device | None:
         with mmap.mmap(-1, BLOCK) as buffer:
             for _ in range(TRIES):
                 os.sched_setaffinity(0, {cpu})
-                rounds = _rounds(fd, buffer)
-                where = landing(rounds, READS)
+                rounds, idle = _rounds(fd, buffer)
+                where = landing(rounds, READS, idle)
                 if where and where[1] == cpu:
                     return Device(path, rounds[0][where[0]].name, int(where[0]), cpu)
                 if where and where[1] in affinity:
                     # With one queue for all CPUs, the interrupt stays where it is.
                     cpu = where[1]
-                elif where or landing([rounds[0], rounds[-1]], READS) is None:
+                elif where or landing([rounds[0], rounds[-1]], READS, idle) is None:
                     return None
     except OSError:
         return None
@@ -869,15 +888,20 @@ def _watched(path: Path, affinity: set[int]) -> Device | None:
     return None
 
 
-def _rounds(fd: int, buffer: Any) -> list[dict[str, Interrupt]]:
+def _rounds(fd: int, buffer: Any) -> tuple[list[dict[str, Interrupt]], dict[str, Interrupt]]:
     # The first read may have to write the file's pages back.
     os.preadv(fd, [buffer], 0)
     seen = [_interrupts()]
+    begun = time.monotonic()
     for _ in range(ROUNDS):
         for _ in range(READS):
             os.preadv(fd, [buffer], 0)
         seen.append(_interrupts())
-    return seen
+    # Computing, which keeps a clock's ticks going.
+    end = 2 * time.monotonic() - begun
+    while time.monotonic() < end:
+        pass
+    return seen, _interrupts()
 
 
 def _readable(candidates: Iterator[Path]) -> Iterator[Path]:
@@ -926,14 +950,29 @@ def _candidates() -> Iterator[Path]:
 
 
 def local_timer() -> bool:
-    """Compute, which keeps the tick going, until the row LOC moves."""
-    before = read_interrupts().get("LOC")
-    deadline = time.monotonic() + TICK_SECONDS
-    late = moved = before is None
-    while not late and not moved:
-        # A busy machine may let us look only once: that is after the ticks, then.
-        late = time.monotonic() >= deadline
-        moved = read_interrupts().get("LOC") != before
+    """Compute on the first CPU, which keeps its tick going, until its count in LOC moves.
+
+    Without a timer of its own another CPU is sent the ticks of the first, which LOC counts, too
+    (kernel/time/tick-broadcast.c). The CPU affinity is changed and put back.
+    """
+    affinity = os.sched_getaffinity(0)
+    cpu = min(affinity)
+
+    def count() -> int | None:
+        row = read_interrupts().get("LOC")
+        return row[cpu] if row else None
+
+    os.sched_setaffinity(0, {cpu})
+    try:
+        before = count()
+        deadline = time.monotonic() + TICK_SECONDS
+        late = moved = before is None
+        while not late and not moved:
+            # A busy machine may let us look only once: that is after the ticks, then.
+            late = time.monotonic() >= deadline
+            moved = count() != before
+    finally:
+        os.sched_setaffinity(0, affinity)
     return before is not None and moved
 
 

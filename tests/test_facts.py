@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -243,9 +244,10 @@ def test_cpu() -> None:
     assert facts.cpu_facts(source, cpuid(b"TCGTCGTCGTCG")) == {
         "intel": False, "amd": True, "other_vendor": False,
         "family": 15, "model": 107, "stepping": 1, "microcode": 0x1000065,
-        "virt": "tcg", "watched_steps": False, "mov_ss_shadow": False,
+        "virt": "tcg", "watched_steps": False, "mov_ss_shadow": False, "int1": False,
+        "alignment_check": False, "sse_exceptions": False,
         "fred": True, "smap": True, "lass": False,
-        "fsgsbase": False, "xsave": False, "la57": False, "kpti": True,
+        "fsgsbase": False, "xsave": False, "xsaves": False, "la57": False, "kpti": True,
     }  # fmt: skip
 
 
@@ -257,6 +259,9 @@ def test_no_cpuinfo() -> None:
     assert known["virt"] == "none"
     assert known["watched_steps"]
     assert known["mov_ss_shadow"]
+    assert known["int1"]
+    assert known["alignment_check"]
+    assert known["sse_exceptions"]
 
 
 # Page-table isolation is the kernel's word in /sys, and its flag where /sys is not mounted.
@@ -443,6 +448,14 @@ def test_landing_prefers_the_closest() -> None:
     assert facts.landing(rounds(both, both), 4) == ("36", 1)
 
 
+# A clock that ticks as often as reads complete goes on without them: it is no device.
+def test_landing_passes_over_a_clock() -> None:
+    both = {"0": (4, 0), "36": (0, 5)}
+    *reading, idle = rounds(both, both, {"0": (8, 0), "36": (0, 0)})
+    assert facts.landing(reading, 4) == ("0", 0)
+    assert facts.landing(reading, 4, idle) == ("36", 1)
+
+
 # Reads that raise nothing, or no longer, find no device.
 def test_landing_nowhere() -> None:
     still = {"36": (0, 0), "LOC": (4, 4)}
@@ -460,14 +473,24 @@ def test_block_device() -> None:
         assert facts.read_interrupts()[str(device.irq)][device.cpu] > 0
 
 
-# A timer whose row never moves, as with noapictimer, or is not shown, is none.
-@pytest.mark.parametrize(("rows", "moves"), [([1, 1, 2], True), ([1] * 9, False), ([], False)])
-def test_local_timer(monkeypatch: pytest.MonkeyPatch, rows: list[int], moves: bool) -> None:
-    readings = iter([{"LOC": (count,)} for count in rows])
-    last = {"LOC": (rows[-1],)} if rows else {}
+# A timer whose row never moves on the first CPU, as with noapictimer, or is not shown, is none.
+@pytest.mark.parametrize(("counts", "moves"), [([1, 1, 2], True), ([1] * 9, False), ([], False)])
+def test_local_timer(monkeypatch: pytest.MonkeyPatch, counts: list[int], moves: bool) -> None:
+    before = os.sched_getaffinity(0)
+    others = itertools.count()
+    first = iter(counts)
+
+    def read() -> dict[str, tuple[int, ...]]:
+        if not counts:
+            return {}
+        row = [next(others)] * (max(before) + 2)
+        row[min(before)] = next(first, counts[-1])
+        return {"LOC": tuple(row)}
+
     monkeypatch.setattr(facts, "TICK_SECONDS", 0.01)
-    monkeypatch.setattr(facts, "read_interrupts", lambda: next(readings, last))
+    monkeypatch.setattr(facts, "read_interrupts", read)
     assert facts.local_timer() == moves
+    assert os.sched_getaffinity(0) == before
 
 
 def change(**keys: object) -> str:

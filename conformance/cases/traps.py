@@ -69,7 +69,7 @@ def db_tf(trace: Trace) -> None:
     deliver(trace, replace(trap("to_own_tf", signal.SIGTRAP), skip=False))
 
 
-@case("traps.icebp", door="none", also=ABIS, covers=[81, 87])
+@case("traps.icebp", door="none", also=ABIS, covers=[81, 87], needs=["int1"])
 def icebp(trace: Trace) -> None:
     """Run INT1 (0xF1); pass SIGTRAP on to its handler."""
     deliver(trace, trap("to_icebp", signal.SIGTRAP))
@@ -202,7 +202,7 @@ def ss_selector(trace: Trace) -> None:
     deliver(trace, replace(trap("to_load_ss", signal.SIGBUS), setup="not_present"))
 
 
-@case("traps.ac", door="none", also=ABIS, covers=[81, 82, 92])
+@case("traps.ac", door="none", also=ABIS, covers=[81, 82, 92], needs=["alignment_check"])
 def ac(trace: Trace) -> None:
     """Read a misaligned word with AC set; pass SIGBUS on to its handler."""
     deliver(trace, trap("to_misaligned", signal.SIGBUS, flags=AC))
@@ -214,7 +214,7 @@ def mf(trace: Trace) -> None:
     deliver(trace, trap("to_fwait", signal.SIGFPE))
 
 
-@case("traps.xf", door="none", also=ABIS, covers=[82])
+@case("traps.xf", door="none", also=ABIS, covers=[82], needs=["sse_exceptions"])
 def xf(trace: Trace) -> None:
     """Divide by zero in SSE, not masked; pass SIGFPE on to its handler."""
     deliver(trace, trap("to_divss", signal.SIGFPE))
