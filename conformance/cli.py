@@ -212,13 +212,19 @@ def kernels_fetch(args: argparse.Namespace) -> int:
     return 0
 
 
+def kernels_config(args: argparse.Namespace) -> int:
+    """Print what a kernel's .config needs so that every case runs."""
+    print((PACKAGE / "kernels" / "origax.config").read_text(encoding="ascii"), end="")
+    return 0
+
+
 def kernels_run(args: argparse.Namespace) -> int:
     """Boot kernels in guests, and run the suite in each."""
     from conformance import expectation, facts, record, runner
     from conformance.cases import all_cases
     from conformance.kernels import environments, guest, packages, targets
     from conformance.kernels import run as kernels
-    from conformance.reports import terminal
+    from conformance.reports import matrix, terminal
     from conformance.reports.kernels import Guests, Meter
 
     _on_terminate()
@@ -241,7 +247,10 @@ def kernels_run(args: argparse.Namespace) -> int:
     with Guests(sys.stderr, live) as watcher:
         for one in kernels.run(chosen, suite, args.records, kernels.room(args.jobs), watcher):
             made.append(one)
-            print(terminal.summary(one, color), flush=True)
+            if len(chosen) == 1 or record.exit_code(one.verdicts):
+                print(terminal.summary(one, color), flush=True)
+    if len(chosen) > 1:
+        print(matrix.report(made, color))
     print(f"records: {args.records}")
     return record.exit_code([v for one in made for v in one.verdicts], args.bisect)
 
@@ -399,8 +408,15 @@ def _add_kernels(commands: Any) -> None:
     fetch.add_argument("names", metavar="NAME", nargs="*",
                        help="a kernel's name, or all (default: all)")  # fmt: skip
     _add_kernels_run(commands)
+    _command(commands, "config", kernels_config, epilog=_CONFIG)
 
 
+_CONFIG: Final = """\
+In a kernel's tree, over the .config that is there, or over that of `make tinyconfig`:
+
+  origax kernels config > origax.config
+  scripts/kconfig/merge_config.sh .config origax.config
+"""
 _KERNELS_RUN: Final = """\
 Each guest has this machine's file system, or a 32-bit Debian for a 32-bit kernel, read-only, and
 writes to one folder among the records. It runs by KVM where a kernel boots with that, otherwise by

@@ -595,7 +595,7 @@ def test_collect() -> None:
     assert known["x86_64"] is not known["i386"]
     assert known["root"] == (os.geteuid() == 0)
     assert environment.name.startswith("linux-")
-    assert environment.name.endswith(f".{known['virt']}")
+    assert f".{known['virt']}" in environment.name
     assert all(isinstance(text, str) for text in environment.build.values())
 
 
