@@ -250,7 +250,7 @@ def kernels_run(args: argparse.Namespace) -> int:
             if len(chosen) == 1 or record.exit_code(one.verdicts):
                 print(terminal.summary(one, color), flush=True)
     if len(chosen) > 1:
-        print(matrix.report(made, color))
+        print(matrix.matrix(made, color), end="")
     print(f"records: {args.records}")
     return record.exit_code([v for one in made for v in one.verdicts], args.bisect)
 
