@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import struct
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -234,7 +235,11 @@ def child() -> int:
 
 def registers(regs: Any) -> dict[str, int]:
     """Read struct origax_regs by the names of its members."""
-    return {name: int(getattr(regs, name)) for name in REGISTERS}
+    words = _REGS.unpack(ffi.buffer(ffi.addressof(regs)))
+    return dict(zip(REGISTERS, words, strict=True))
+
+
+_REGS: Final = struct.Struct(f"={len(REGISTERS)}Q")
 
 
 def own() -> dict[str, int]:

@@ -282,7 +282,8 @@ class Task:
     def until_asleep(self) -> None:
         """Wait until the program sleeps in the system call of its site."""
         self.until_ready()
-        self.trace.wait_for(lambda: self.state() in "SD" and bool(program.board().ready))
+        board = program.board()
+        self.trace.wait_for(lambda: bool(board.ready) and self.state() in "SD")
 
     def until(self, letters: str) -> None:
         """Wait until the task's state is one of those letters.
@@ -307,7 +308,8 @@ class Task:
     def state(self) -> str:
         """The task's state letter, from /proc/PID/stat; ``X`` when it is gone."""
         try:
-            return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+            with open(f"/proc/{self.pid}/stat", "rb", buffering=0) as stat:
+                return stat.read().rpartition(b")")[2].split()[0].decode()
         except (FileNotFoundError, ProcessLookupError):
             return "X"
 
