@@ -280,10 +280,13 @@ class Task:
         self.trace.wait_for(lambda: bool(board.ready and (board.spinning or not spins)))
 
     def until_asleep(self) -> None:
-        """Wait until the program sleeps in the system call of its site."""
+        """Wait until the program sleeps in the system call of its site.
+
+        Interruptibly: in state ``D`` it may still be on its way there, and wait for a page of its
+        image to be read.
+        """
         self.until_ready()
-        board = program.board()
-        self.trace.wait_for(lambda: bool(board.ready) and self.state() in "SD")
+        self.until("S")
 
     def until(self, letters: str) -> None:
         """Wait until the task's state is one of those letters.
