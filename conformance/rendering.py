@@ -72,7 +72,9 @@ class _Names:
 
     def __init__(self, context: Context, bits: int = 64) -> None:
         self.context = context
-        self.own = {name: word & (1 << bits) - 1 for name, word in context.own.items()}
+        self.own = context.own
+        if bits < 64:
+            self.own = {name: word & (1 << bits) - 1 for name, word in context.own.items()}
         self.pids = context.pids
         self.bits = bits
 

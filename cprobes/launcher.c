@@ -8,11 +8,11 @@
 
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <linux/time_types.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 
 static int board_fd = -1;
 
@@ -42,7 +42,9 @@ struct origax_board *origax_board(void)
  */
 static void wait_for(pid_t pid)
 {
-	const struct timespec now_and_then = { .tv_nsec = 10 * 1000000L };
+	const struct __kernel_old_timespec now_and_then = {
+		.tv_nsec = 10 * 1000000L,
+	};
 	uint32_t *begun = &origax_board()->begun;
 	siginfo_t info = { 0 };
 
