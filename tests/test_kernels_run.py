@@ -27,7 +27,11 @@ PAIR, UD = (
 )
 PATTERNS = (PAIR, UD)
 
-HONEST = "import sys; from conformance.kernels import inside; sys.exit(inside.main())"
+HONEST = """
+import pathlib, sys
+from conformance.kernels import inside
+inside.trace(pathlib.Path(sys.argv[1]))
+"""
 PANIC = "print('Kernel panic - not syncing: no root'); print('Rebooting'); sys.exit(0)"
 SILENT = "print('up to here'); time.sleep(600)"
 STUCK = """
