@@ -57,7 +57,7 @@ def suite(vocabulary: Mapping[str, Fact], expected: Path) -> Suite:
 
 
 def target(name: str) -> Target:
-    boot = Boot(Path(name), Path("/"), sys.executable, None, "max", (), kvm=False)
+    boot = Boot(Path(name), Path("/"), sys.executable, None, None, "max", (), kvm=False)
     return Target(name, boot, {"guest": name, "accelerator": "none", "accelerator_why": "a test"})
 
 

@@ -45,6 +45,9 @@ UNUSED: Final = (
 TCG, kvm alone takes as long as the rest of the boot."""
 SHARE: Final = "/mnt"
 """Where a guest has the folder for its answers: a directory that every root has."""
+MODULES: Final = "/media"
+"""Where a guest with another root has its kernel's modules: virtme-ng brings it none."""
+DISK_MODULE: Final = "kernel/drivers/block/virtio_blk.ko"
 TAIL: Final = 5
 """Last lines of the console that tell how a guest was lost."""
 CONSOLE: Final = 1 << 16
@@ -59,6 +62,7 @@ class Boot:
     :ivar root: directory that becomes the guest's root, read-only
     :ivar python: interpreter inside the root that has origax
     :ivar busybox: static, inside the root, for what virtme-ng's own init cannot run in; or none
+    :ivar modules: of this kernel, for a root that is not this machine's; or none
     :ivar cpu: QEMU's name for the processor
     :ivar cmdline: options of the kernel
     :ivar kvm: by hardware, not by TCG
@@ -68,6 +72,7 @@ class Boot:
     root: Path
     python: str
     busybox: Path | None
+    modules: Path | None
     cpu: str
     cmdline: tuple[str, ...]
     kvm: bool
@@ -198,14 +203,18 @@ def _command(boot: Boot, folder: Path) -> list[str]:
     }  # fmt: skip
     image = ["--kdir", str(boot.image)] if boot.image.is_dir() else ["--kimg", str(boot.image)]
     busybox = ["--no-virtme-ng-init", "--busybox", str(boot.busybox)] if boot.busybox else []
-    inside = f"modprobe -q virtio_blk; {boot.python} -P -B -m conformance.kernels.inside {SHARE}"
+    modules, load = [], "modprobe -q virtio_blk"
+    if boot.busybox:
+        load = f"busybox insmod {MODULES}/{DISK_MODULE}"
+        modules = ["--rodir", f"{MODULES}={boot.modules}"] if boot.modules else []
+    inside = f"{load}; {boot.python} -P -B -m conformance.kernels.inside {SHARE}"
     options = (*boot.cmdline, "loglevel=5", f"module_blacklist={','.join(UNUSED)}")
     return [
         "setpriv", "--pdeathsig", "KILL", _find(VIRTME) or VIRTME,
         *image, "--mods", "auto", "--root", str(boot.root), *busybox, "--user", "root",
         "--qemu-bin", str(folder / "qemu"), "--force-9p", "--disable-microvm",
         *([] if boot.kvm else ["--disable-kvm"]), "--cpus", str(CPUS), "--memory", MEMORY,
-        "--rwdir", f"{SHARE}={folder}", "--show-boot-console",
+        "--rwdir", f"{SHARE}={folder}", *modules, "--show-boot-console",
         *(word for option in options for word in ("--kopt", option)),
         "--script-sh", inside,
         "--qemu-opts", "-cpu", boot.cpu, "-blockdev", json.dumps(disk),

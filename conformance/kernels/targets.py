@@ -33,6 +33,7 @@ class _Wanted:
 
     name: str
     image: Path
+    modules: Path | None
     native32: bool
     cpu: str
     cmdline: tuple[str, ...]
@@ -72,8 +73,9 @@ def _packaged(kernel: Kernel, cache: Path, progress: packages.Progress) -> _Want
     image = packages.cached(kernel, cache) or packages.fetch(kernel, cache, progress)
     native32 = kernel.root == "i386"
     return _Wanted(
-        kernel.name, image.vmlinuz, native32, kernel.cpu, kernel.cmdline, image.version
-    )
+        kernel.name, image.vmlinuz, image.modules, native32, kernel.cpu, kernel.cmdline,
+        image.version,
+    )  # fmt: skip
 
 
 def _built(path: Path) -> _Wanted:
@@ -94,7 +96,7 @@ def _built(path: Path) -> _Wanted:
         ) from None  # fmt: skip
     name = re.sub(r"[^A-Za-z0-9.+-]+", "-", path.resolve().name).strip("-.") or "kernel"
     native32 = not (flags and flags[0] & 1)
-    return _Wanted(name, path.resolve(), native32, MODEL, (), "built")
+    return _Wanted(name, path.resolve(), None, native32, MODEL, (), "built")
 
 
 def _root(native32: bool) -> tuple[Path, str, Path | None]:
@@ -106,7 +108,9 @@ def _root(native32: bool) -> tuple[Path, str, Path | None]:
 
 
 def _boot(wanted: _Wanted, root: Path, python: str, busybox: Path | None) -> Boot:
-    return Boot(wanted.image, root, python, busybox, wanted.cpu, wanted.cmdline, kvm=False)
+    return Boot(
+        wanted.image, root, python, busybox, wanted.modules, wanted.cpu, wanted.cmdline, kvm=False
+    )
 
 
 def _accelerator(
