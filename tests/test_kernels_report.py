@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 import pytest
+from records import case, record
 
 from conformance import cli
 from conformance.kernels.environments import Kernel
@@ -75,3 +76,35 @@ def test_meter_live() -> None:
 # A log gets one line a step, with the size, and no escape sequence.
 def test_meter_plain() -> None:
     assert shown(False) == "lists\nkernel, 80.0 MB\nunpacking\n"
+
+
+def followed(live: bool) -> str:
+    """Follow a guest that comes up, answers twice, once badly, and ends."""
+    stream = io.StringIO()
+    clock = iter([0.0, *([1.0] * 20)])
+    with kernels.Guests(stream, live, lambda: next(clock)) as watcher:
+        watcher.begins("6.1", "tcg")
+        watcher.hello("6.1", "linux-6.1.amd.tcg", 2)
+        watcher.case("6.1", case())
+        watcher.case("6.1", case("interrupts.timer", "MISS", reason="no \x1b[2J answer"))
+        watcher.ends("6.1", record(case(), case("interrupts.timer", "MISS", reason="no answer")))
+    return stream.getvalue()
+
+
+# Without a terminal each guest gets a line when it boots, is up, fails a case, and ends.
+def test_guests_plainly() -> None:
+    lines = followed(live=False).splitlines()
+    assert lines[0] == "6.1: booting, by tcg"
+    assert lines[1] == "6.1: linux-6.1.amd.tcg is up after 1 s"
+    assert lines[2].startswith("6.1: MISS  interrupts.timer: no ")
+    assert lines[3].startswith("6.1: 2 cases: 1 pass, 1 miss in ")
+    assert "\x1b" not in "".join(lines)
+
+
+# On a terminal one line tells how far each guest is, and it is gone at the end.
+def test_guests_live() -> None:
+    text = followed(live=True)
+    assert "6.1 booting 1 s" in text
+    assert "6.1 [1/2] 1 s" in text
+    assert "6.1 [2/2] 1 failing 1 s" in text
+    assert text.endswith("\r\x1b[K")

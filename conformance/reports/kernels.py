@@ -121,7 +121,7 @@ class Guests:
         self._stream = stream
         self._live = live
         self._clock = clock
-        self._begun = clock()
+        self._begun: dict[str, float] = {}
         self._running: dict[str, tuple[int, int, int]] = {}
         """Of each guest: how many cases there are, are done, and fail; none before it is up."""
 
@@ -134,13 +134,14 @@ class Guests:
 
     def begins(self, name: str, how: str) -> None:
         """Note that a guest is booted."""
+        self._begun[name] = self._clock()
         self._running[name] = (0, 0, 0)
         self._tell(f"{name}: booting, by {how}")
 
     def hello(self, name: str, environment: str, cases: int) -> None:
         """Note that it is up."""
         self._running[name] = (cases, 0, 0)
-        self._tell(f"{name}: {environment} is up after {self._spent()}")
+        self._tell(f"{name}: {environment} is up after {self._spent(name)}")
 
     def case(self, name: str, case: CaseRecord) -> None:
         """Note that one of its cases is judged."""
@@ -166,12 +167,13 @@ class Guests:
         parts = []
         for name, (total, done, failing) in self._running.items():
             failed = f" {failing} failing" if failing else ""
-            parts.append(f"{name} [{done}/{total}]{failed}" if total else f"{name} booting")
-        line = f"{'  '.join(parts)}  {self._spent()}"
+            how_far = f"[{done}/{total}]{failed}" if total else "booting"
+            parts.append(f"{name} {how_far} {self._spent(name)}")
+        line = "  ".join(parts)
         self._write(_ERASE + line[: shutil.get_terminal_size().columns - 1])
 
-    def _spent(self) -> str:
-        return f"{self._clock() - self._begun:.0f} s"
+    def _spent(self, name: str) -> str:
+        return f"{self._clock() - self._begun[name]:.0f} s"
 
     def _write(self, text: str) -> None:
         self._stream.write(text)
