@@ -24,6 +24,7 @@ from conformance.cases import Case, all_cases
 from conformance.errors import HarnessError, OrigaxError
 from conformance.places import expected_directory
 from conformance.record import OptionsRecord
+from conformance.tracing import perf
 from conformance.tracing.image import PROGRAMS
 
 REQUEST: Final = "request.json"
@@ -81,7 +82,7 @@ def trace(folder: Path) -> None:
         def begins(case: Case) -> None:
             journal.write(said=BEGIN, id=case.id)
 
-        with runner.Runner(options) as made:
+        with perf.held(), runner.Runner(options) as made:
             for item, answer in made.run(planned, begins):
                 journal.write(said=ANSWER, id=item.case.id, answer=answer)
         journal.write(said=DONE)

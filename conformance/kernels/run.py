@@ -7,10 +7,10 @@ vanishes costs its own cases that were still to come: they are MISS, with the re
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -182,13 +182,14 @@ def run(
     A record that cannot be written is an error after the others had their turn. ^C ends the guests;
     what they had said is written, as interrupted.
 
-    :param records: directory that gets ``NAME.json`` of each
+    :param records: directory that gets ``NAME.json`` of each, and ``NAME.console``, what the
+        console said, of one that was lost
     :raises HarnessError: a record could not be written, or a guest's folder could not be made
     """
     waiting = list(targets)
     running: list[_Run] = []
     failed: list[OrigaxError] = []
-    with ExitStack() as guests:
+    with contextlib.ExitStack() as guests:
         try:
             while waiting or running:
                 while waiting and len(running) < jobs:
@@ -220,6 +221,11 @@ def _finish(
 ) -> Record:
     made = run.record()
     _write(run.target.name, made, records, failed)
+    console = records / f"{run.target.name}.console"
+    with contextlib.suppress(OSError):  # the record has the last lines
+        console.unlink(missing_ok=True)
+        if run.lost:
+            console.write_bytes(run.guest.console)
     watcher.ends(run.target.name, made)
     return made
 

@@ -18,10 +18,29 @@ REGISTERS: Final = {"cs": 10, "ss": 11}
 ABIS: Final = {0: "none", 1: "32", 2: "64"}
 PERIOD: Final = 100_000
 """Nanoseconds of the task's CPU time between two samples."""
+NEVER: Final = 1 << 60
+"""Nanoseconds: 36 years."""
 SAMPLE: Final = 9
 """PERF_RECORD_SAMPLE."""
 _HEAD_AT, _DATA_AT = 1024, 1040
 """Of struct perf_event_mmap_page: data_head, and data_offset."""
+
+
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    """Keep a counter of this process open that never fires, if the kernel grants one.
+
+    The kernel patches its scheduler when the first counter of a task comes, and some time after the
+    last one has gone (kernel/events/core.c account_event, perf_sched_events). While one is held, it
+    does not: QEMU's TCG, with two processors, at times runs into the int3 of a patch under way
+    after it was taken back, and the kernel dies of it.
+    """
+    fd = lib.origax_sampler(os.getpid(), NEVER, 1 << REGISTERS["cs"])
+    try:
+        yield
+    finally:
+        if fd >= 0:
+            os.close(fd)
 
 
 @contextlib.contextmanager
