@@ -8,6 +8,7 @@ import os
 import random
 import subprocess
 import threading
+import time
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -47,6 +48,8 @@ class Archive:
         self.packages = root / f"dists/{SUITE}/main/binary-amd64/Packages"
         self.release = root / f"dists/{SUITE}/InRelease"
         self.packages.parent.mkdir(parents=True)
+        self._moment = int(time.time()) - 3600
+        """When the last Release was made: HTTP tells apart no two of one second."""
         self.publish("1.0-1")
 
     def deb(self, version: str, name: str = IMAGE) -> Path:
@@ -89,13 +92,15 @@ class Archive:
 
     def sign(self, packages: bytes) -> None:
         digest = hashlib.sha256(packages).hexdigest()
+        self._moment += 60
         plain = self.root / "Release"
         plain.write_text(
             f"Origin: Debian\nLabel: Debian\nSuite: {SUITE}\nCodename: {SUITE}\n"
-            f"Date: {formatdate(usegmt=True)}\nArchitectures: amd64\nComponents: main\n"
+            f"Date: {formatdate(self._moment, usegmt=True)}\nArchitectures: amd64\nComponents: main\n"
             f"SHA256:\n {digest} {len(packages)} main/binary-amd64/Packages\n"
         )
         self.key.run("--yes", "--output", str(self.release), "--clearsign", str(plain))
+        os.utime(self.release, (self._moment, self._moment))
 
 
 class Server:

@@ -198,7 +198,7 @@ class Guest:
 
 def _command(boot: Boot, folder: Path) -> list[str]:
     disk = {
-        "driver": "raw", "node-name": "disk", "read-only": True,
+        "driver": "raw", "node-name": "disk",
         "file": {"driver": "file", "filename": str(folder / "disk")},
     }  # fmt: skip
     image = ["--kdir", str(boot.image)] if boot.image.is_dir() else ["--kimg", str(boot.image)]

@@ -50,7 +50,7 @@ MARKS: Final[Mapping[str, str]] = {
 """A character for each verdict; a case that a record does not have is a blank."""
 
 _COLORS: Final = {"k": YELLOW, "-": YELLOW} | {MARKS[verdict]: RED for verdict in FAILING}
-_DEVICE: Final = "interrupts.device"
+_DEVICES: Final = ("interrupts.device", "interrupts.device.ia32")
 _SHORTEST: Final = 16
 """Columns that a name keeps, however many verdicts stand beside it."""
 
@@ -125,8 +125,8 @@ def _about(record: Record) -> list[str]:
     """Name an environment, its kernel, virtualisation and CPU, and its device interrupts caught."""
     facts = record.environment.facts
     vendor = next((name for name in ("intel", "amd") if facts.get(name) is True), "other")
-    device = next((case for case in record.cases if case.id == _DEVICE), None)
-    frames = fact(device.measured.get("frames", "-")) if device else "-"
+    caught = (c.measured["frames"] for c in record.cases if c.id in _DEVICES and c.measured)
+    frames = fact(next(caught, "-"))
     texts = (fact(facts.get("release", "-")), fact(facts.get("virt", "-")), vendor, frames)
     return [printable(record.environment.name), *(_cut(text, 24) for text in texts)]
 
