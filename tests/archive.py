@@ -96,7 +96,8 @@ class Archive:
         plain = self.root / "Release"
         plain.write_text(
             f"Origin: Debian\nLabel: Debian\nSuite: {SUITE}\nCodename: {SUITE}\n"
-            f"Date: {formatdate(self._moment, usegmt=True)}\nArchitectures: amd64\nComponents: main\n"
+            f"Date: {formatdate(self._moment, usegmt=True)}\n"
+            "Architectures: amd64\nComponents: main\n"
             f"SHA256:\n {digest} {len(packages)} main/binary-amd64/Packages\n"
         )
         self.key.run("--yes", "--output", str(self.release), "--clearsign", str(plain))
