@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from conformance.kernels import accelerator
+from conformance.kernels import accelerator, guest
 from conformance.kernels.accelerator import Accelerator
+from conformance.kernels.guest import Boot
 
 
 def never() -> str:
@@ -74,3 +76,23 @@ def test_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     assert accelerator.fits("max,smap=off,vendor=AuthenticAMD")
     assert accelerator.fits("max")
     assert not accelerator.fits("max,vendor=GenuineIntel")
+
+
+# KVM works where origax says in the guest that it is up; a guest that ends before says why not.
+@pytest.mark.parametrize(
+    ("script", "wrong"),
+    [
+        ("from conformance.kernels import inside; inside.trace(pathlib.Path(sys.argv[1]))", ""),
+        ("print('failed to set MSR')", "QEMU ended; the console's last lines: failed to set MSR"),
+    ],
+)
+def test_try_kvm(
+    script: str, wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def command(boot: Boot, folder: Path) -> list[str]:
+        return [sys.executable, "-P", "-c", f"import pathlib, sys; {script}", str(folder)]
+
+    monkeypatch.setattr(guest, "_command", command)
+    boot = Boot(Path("vmlinuz"), Path("/"), sys.executable, None, None, "host", (), kvm=True)
+    assert accelerator.try_kvm(boot, tmp_path) == wrong
+    assert not list(tmp_path.iterdir())
