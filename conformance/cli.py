@@ -239,10 +239,11 @@ def kernels_run(args: argparse.Namespace) -> int:
         expectation.load_known(args.expected, vocabulary), options, args.patience,
     )  # fmt: skip
     color, live = (terminal.use_color(s, os.environ) for s in (sys.stdout, sys.stderr))
-    chosen = targets.resolve(
-        args.kernels, environments.load(args.expected), packages.location(os.environ),
-        args.records, Meter(sys.stderr, live), not args.tcg,
-    )  # fmt: skip
+    with Meter(sys.stderr, live) as meter:
+        chosen = targets.resolve(
+            args.kernels, environments.load(args.expected), packages.location(os.environ),
+            args.records, meter, not args.tcg,
+        )  # fmt: skip
     made = []
     with Guests(sys.stderr, live) as watcher:
         for one in kernels.run(chosen, suite, args.records, kernels.room(args.jobs), watcher):

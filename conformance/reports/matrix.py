@@ -125,8 +125,8 @@ def _about(record: Record) -> list[str]:
     """Name an environment, its kernel, virtualisation and CPU, and its device interrupts caught."""
     facts = record.environment.facts
     vendor = next((name for name in ("intel", "amd") if facts.get(name) is True), "other")
-    caught = (c.measured["frames"] for c in record.cases if c.id in _DEVICES and c.measured)
-    frames = fact(next(caught, "-"))
+    measured = (case.measured for case in record.cases if case.id in _DEVICES)
+    frames = fact(next((each["frames"] for each in measured if "frames" in each), "-"))
     texts = (fact(facts.get("release", "-")), fact(facts.get("virt", "-")), vendor, frames)
     return [printable(record.environment.name), *(_cut(text, 24) for text in texts)]
 

@@ -39,11 +39,44 @@ MANY: Final = 4
 """Cases of one family and door that are named together where they are skipped alike."""
 
 
-class Progress:
+class StatusLine:
+    """A line of a terminal that is written over and over. A context manager: it goes at the end.
+
+    :param live: the stream may get escape sequences
+    """
+
+    def __init__(
+        self, stream: IO[str], live: bool, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._stream = stream
+        self._live = live
+        self._clock = clock
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._status("")
+
+    def _status(self, line: str) -> None:
+        """Write it anew, as much as fits; nothing where that cannot be done."""
+        if self._live:
+            self._write(_ERASE + line[: shutil.get_terminal_size().columns - 1])
+
+    def _tell(self, line: str) -> None:
+        """Write a line that stays, above it."""
+        self._write(f"{_ERASE if self._live else ''}{line}\n")
+
+    def _write(self, text: str) -> None:
+        self._stream.write(text)
+        self._stream.flush()
+
+
+class Progress(StatusLine):
     """Says how far a run is.
 
-    Where escape sequences are allowed, one status line is written over and over; otherwise each
-    failing case gets a line when it is done. A context manager: the status line goes at the end.
+    Where escape sequences are allowed, there is a status line; otherwise each failing case gets a
+    line when it is done.
     """
 
     def __init__(
@@ -53,20 +86,11 @@ class Progress:
         live: bool,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._stream = stream
+        super().__init__(stream, live, clock)
         self._total = total
-        self._live = live
-        self._clock = clock
         self._begun = clock()
         self._done = 0
         self._failing = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live:
-            self._write(_ERASE)
 
     def begin(self, case_id: str) -> None:
         """Note that a case begins."""
@@ -78,21 +102,16 @@ class Progress:
         if case.verdict in FAILING:
             self._failing += 1
             if not self._live:
-                self._write(f"{case.verdict}  {case.id}: {one_line(title(case))}\n")
+                self._tell(f"{case.verdict}  {case.id}: {one_line(title(case))}")
         self._draw(case.id)
 
     def _draw(self, case_id: str) -> None:
-        if not self._live:
-            return
         digits = len(str(self._total))
         failing = f"{self._failing} failing  " if self._failing else ""
         spent = self._clock() - self._begun
-        line = f"[{self._done:{digits}}/{self._total}] {failing}{printable(case_id)}  {spent:.1f} s"
-        self._write(_ERASE + line[: shutil.get_terminal_size().columns - 1])
-
-    def _write(self, text: str) -> None:
-        self._stream.write(text)
-        self._stream.flush()
+        self._status(
+            f"[{self._done:{digits}}/{self._total}] {failing}{printable(case_id)}  {spent:.1f} s"
+        )
 
 
 def summary(record: Record, color: bool, width: int = WIDTH) -> str:
