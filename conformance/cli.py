@@ -234,8 +234,10 @@ def kernels_run(args: argparse.Namespace) -> int:
     options = record.OptionsRecord(
         args.frames, args.repeat, args.timeout, guest.CPUS, tuple(args.case)
     )
+    cases = runner.select(all_cases(), args.case)
+    wanted = {case.id: expectation.find(args.expected, case.id, vocabulary) for case in cases}
     suite = kernels.Suite(
-        runner.select(all_cases(), args.case), args.expected, vocabulary,
+        cases, wanted, vocabulary,
         expectation.load_known(args.expected, vocabulary), options, args.patience,
     )  # fmt: skip
     color, live = (terminal.use_color(s, os.environ) for s in (sys.stdout, sys.stderr))

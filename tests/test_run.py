@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from conformance import record, runner
+from conformance import expectation, record, runner
 from conformance.cases import all_cases
 from conformance.facts import Environment, Fact
 from conformance.kernels import guest, run
@@ -53,7 +53,9 @@ class Nobody:
 @pytest.fixture
 def suite(vocabulary: Mapping[str, Fact], expected: Path) -> Suite:
     options = OptionsRecord(frames=10, repeat=1, timeout=20.0, jobs=1, patterns=PATTERNS)
-    return Suite(runner.select(all_cases(), PATTERNS), expected, vocabulary, (), options, 60.0)
+    cases = runner.select(all_cases(), PATTERNS)
+    wanted = {case.id: expectation.find(expected, case.id, vocabulary) for case in cases}
+    return Suite(cases, wanted, vocabulary, (), options, 60.0)
 
 
 def target(name: str) -> Target:

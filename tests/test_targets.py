@@ -98,3 +98,16 @@ def test_one_name(tmp_path: Path) -> None:
         bzimage(tmp_path / place / "bzImage", True)
     with pytest.raises(UsageError, match="one record"):
         resolve(str(tmp_path / "a/bzImage"), str(tmp_path / "b/bzImage"))
+
+
+# Environments of one kernel have it checked once: every byte of it is read for that.
+def test_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[str] = []
+
+    def cached(kernel: Kernel, cache: Path) -> Image:
+        checked.append(kernel.name)
+        return IMAGE
+
+    monkeypatch.setattr(packages, "cached", cached)
+    assert len(resolve("all")) == 3
+    assert checked == ["6.1", "6.1-686"]

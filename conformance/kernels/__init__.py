@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Kernels: which must be covered, and where they come from."""
+"""Kernels: which must be covered, where they come from, and the suite in guests."""

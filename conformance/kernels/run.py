@@ -20,7 +20,7 @@ from conformance import record as record_module
 from conformance import runner
 from conformance.cases import Case
 from conformance.errors import OrigaxError
-from conformance.expectation import KnownIssue
+from conformance.expectation import Expectation, KnownIssue
 from conformance.facts import Environment, Fact
 from conformance.kernels.guest import Boot, Guest, wait_for
 from conformance.kernels.inside import ANSWER, BEGIN, DONE, HELLO
@@ -51,11 +51,12 @@ class Target:
 class Suite:
     """What all guests are asked for, and judged by.
 
+    :ivar expectations: of each case by its id, read once for all guests
     :ivar patience: seconds in which a guest must have come up
     """
 
     cases: Sequence[Case]
-    expected: Path
+    expectations: Mapping[str, Expectation | None]
     vocabulary: Mapping[str, Fact]
     known: Sequence[KnownIssue]
     options: OptionsRecord
@@ -143,9 +144,10 @@ class _Run:
         )
         self.tool = ToolRecord(**entry["tool"])
         self.boot_id = entry["boot_id"]
-        suite = self.suite
-        planned = runner.plan(suite.cases, self.environment, suite.vocabulary, suite.expected)
-        self.planned = {item.case.id: item for item in planned}
+        for case in self.suite.cases:
+            missing = runner.missing(case, self.environment, self.suite.vocabulary)
+            wanted = self.suite.expectations[case.id]
+            self.planned[case.id] = runner.Planned(case, wanted, missing)
 
     def record(self, interrupted: bool = False) -> Record:
         """Give what is known; cases without an answer are MISS, unless the user ended the run."""

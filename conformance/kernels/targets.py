@@ -16,6 +16,7 @@ from conformance.kernels import accelerator, environments, packages
 from conformance.kernels.accelerator import KVM, TCG, Accelerator
 from conformance.kernels.environments import ALL, Kernel
 from conformance.kernels.guest import Boot
+from conformance.kernels.packages import Image
 from conformance.kernels.run import Target
 
 BUILT: Final = "arch/x86/boot/bzImage"
@@ -53,10 +54,12 @@ def resolve(
     """
     known = {kernel.name for kernel in kernels}
     wanted: list[_Wanted] = []
+    images: dict[tuple[str, str, str], Image] = {}
+    """By suite, architecture and package: several environments have one kernel, checked once."""
     for name in names:
         if name in known or name == ALL or not _is_path(name):
             chosen = environments.select(kernels, [name])
-            wanted += [_packaged(kernel, cache, progress) for kernel in chosen]
+            wanted += [_packaged(kernel, images, cache, progress) for kernel in chosen]
         else:
             wanted.append(_built(Path(name)))
     roots = {native32: _root(native32) for native32 in dict.fromkeys(w.native32 for w in wanted)}
@@ -69,8 +72,14 @@ def _is_path(name: str) -> bool:
     return "/" in name or Path(name).exists()
 
 
-def _packaged(kernel: Kernel, cache: Path, progress: packages.Progress) -> _Wanted:
-    image = packages.cached(kernel, cache) or packages.fetch(kernel, cache, progress)
+def _packaged(
+    kernel: Kernel, images: dict[tuple[str, str, str], Image], cache: Path,
+    progress: packages.Progress,
+) -> _Wanted:  # fmt: skip
+    key = (kernel.suite, kernel.arch, kernel.package)
+    if key not in images:
+        images[key] = packages.cached(kernel, cache) or packages.fetch(kernel, cache, progress)
+    image = images[key]
     native32 = kernel.root == "i386"
     return _Wanted(
         kernel.name, image.vmlinuz, image.modules, native32, kernel.cpu, kernel.cmdline,
