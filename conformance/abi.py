@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 from enum import IntEnum
 from typing import Final
 
@@ -172,6 +173,7 @@ def result(word: int, bits: int = 64) -> str:
     return f"{small}/{name}" if name else number(word, bits)
 
 
+@functools.lru_cache(maxsize=1024)
 def call(word: int, numbers: type[IntEnum] = Nr, bits: int = 64) -> str:
     """Write orig_ax, with the system call's name beside it: ``39/getpid``.
 
@@ -184,6 +186,7 @@ def call(word: int, numbers: type[IntEnum] = Nr, bits: int = 64) -> str:
         return number(word, bits)
 
 
+@functools.lru_cache(maxsize=1024)
 def flags(word: int) -> str:
     """Write EFLAGS by the names of the bits that are set: ``IF+DF``."""
     names = [name for bit, name in FLAGS.items() if word & bit]
@@ -191,6 +194,7 @@ def flags(word: int) -> str:
     return "+".join([*names, *([hex(rest)] if rest else [])]) or "0"
 
 
+@functools.lru_cache(maxsize=1024)
 def dr6(word: int) -> str:
     """Write DR6 by the names of the conditions that hold: ``B0+BS``; 0 for none."""
     holds = word ^ DR6_NONE

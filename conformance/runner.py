@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Protocol
 
 from conformance import VERSION, expectation
 from conformance import record as record_module
@@ -158,21 +158,46 @@ def untraced(verdict: str, reason: str, duration: float = 0.0) -> Answer:
             "measured": {}, "probes": {}, "duration": duration}  # fmt: skip
 
 
+class Process(Protocol):
+    """What the runner needs of a worker's process: the part of `subprocess.Popen`."""
+
+    pid: int
+    stdin: IO[bytes] | None
+    stdout: IO[bytes] | None
+
+    def kill(self) -> None:
+        """Send it SIGKILL."""
+
+    def wait(self) -> int:
+        """Reap it; returns its exit code, or minus the signal that ended it."""
+
+
+WORKER: Final = ("-P", "-m", "conformance.worker")
+
+
+def spawn(cpus: Sequence[int], program: Sequence[str] = WORKER) -> Process:
+    """Start a worker in a Python of its own.
+
+    :raises HarnessError: it could not be started
+    """
+    command = [sys.executable, *program, str(os.getpid()), *map(str, cpus)]
+    try:
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )  # fmt: skip
+    except OSError as error:
+        raise HarnessError(
+            f"a worker could not be started: {error.strerror}", " ".join(command),
+            "raise RLIMIT_NPROC or free memory",
+        ) from None  # fmt: skip
+
+
 class _Worker:
     """One worker process and the case that it has."""
 
-    def __init__(self, program: Sequence[str], cpus: Sequence[int]) -> None:
-        command = [sys.executable, *program, str(os.getpid()), *map(str, cpus)]
-        try:
-            self.process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            )  # fmt: skip
-        except OSError as error:
-            raise HarnessError(
-                f"a worker could not be started: {error.strerror}", " ".join(command),
-                "raise RLIMIT_NPROC or free memory",
-            ) from None  # fmt: skip
+    def __init__(self, process: Process) -> None:
+        self.process = process
         self.planned: Planned | None = None
         self.fresh = True
         self.begun = 0.0
@@ -234,10 +259,14 @@ class Runner:
     """Traces planned cases in worker processes; a context manager, so that none is left."""
 
     def __init__(
-        self, options: OptionsRecord, program: Sequence[str] = ("-P", "-m", "conformance.worker")
+        self, options: OptionsRecord, start: Callable[[Sequence[int]], Process] = spawn
     ) -> None:
-        self.program = program
+        """Prepare to trace; workers start when they are needed.
+
+        :param start: starts a worker that has those CPUs, the first of which is its own
+        """
         self.options = options
+        self._start = start
         self._workers: list[_Worker] = []
         self._cpus = sorted(os.sched_getaffinity(0))
         self._started = 0
@@ -292,7 +321,7 @@ class Runner:
             if worker.planned is None:
                 return worker
         turn = self._started % len(self._cpus)
-        worker = _Worker(self.program, self._cpus[turn:] + self._cpus[:turn])
+        worker = _Worker(self._start(self._cpus[turn:] + self._cpus[:turn]))
         self._started += 1
         self._workers.append(worker)
         return worker

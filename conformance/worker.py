@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from conformance._native import lib
@@ -85,9 +86,9 @@ def serve(cpus: tuple[int, ...]) -> None:
         print(json.dumps(answer), flush=True)
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """``python -m conformance.worker PARENT CPU...``"""
-    parent, *cpus = map(int, sys.argv[1:])
+    parent, *cpus = map(int, arguments)
     lib.origax_subreaper()
     if lib.origax_die_with_parent(parent):
         return 3
@@ -97,4 +98,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

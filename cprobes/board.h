@@ -181,6 +181,7 @@ int origax_patient(void);
 int origax_clock(int tid, uint64_t period);
 int origax_sampler(int tid, uint64_t period, uint64_t registers);
 int origax_tgkill(int tgid, int tid, int signo);
+int origax_until(int pid, const char *states);
 int origax_die_with_parent(int parent);
 int origax_subreaper(void);
 void origax_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]);

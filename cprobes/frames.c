@@ -39,8 +39,6 @@
 #define PTRACE_INTERRUPT 0x4207
 #endif
 
-extern int origax_expired(void) __attribute__((visibility("hidden")));
-
 /* Have the spinning program pass once more through its way in. */
 void origax_ask(uint64_t entry)
 {

@@ -9,7 +9,9 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/time_types.h>
+#include <sched.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -105,6 +107,50 @@ int origax_use_up_pids(int below)
 		waitpid(pid, NULL, 0);
 	}
 	return 0;
+}
+
+/* The state of a task by its open /proc/PID/stat, a letter; X when it is gone. */
+static int state_of(int stat)
+{
+	char text[128];
+	ssize_t size = pread(stat, text, sizeof(text) - 1, 0);
+	char *name_ends;
+
+	if (size <= 0)
+		return 'X';
+	text[size] = '\0';
+	name_ends = strrchr(text, ')');
+	return name_ends ? name_ends[2] : 'X';
+}
+
+/*
+ * Wait until a task is in one of those states, letters of /proc/PID/stat, X
+ * when it is gone. Most are on their way there, on this CPU: let them go on.
+ * Returns the letter; -ETIME past the deadline of origax_deadline(); or -errno.
+ */
+int origax_until(int pid, const char *states)
+{
+	const struct timespec pause = { .tv_nsec = 200000 };
+	char path[32];
+	int stat, state, looks = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	stat = open(path, O_RDONLY | O_CLOEXEC);
+	if (stat < 0 && errno != ENOENT && errno != ESRCH)
+		return -errno;
+	while (!strchr(states, state = stat < 0 ? 'X' : state_of(stat))) {
+		if (origax_expired()) {
+			state = -ETIME;
+			break;
+		}
+		if (++looks < 8)
+			sched_yield();
+		else
+			nanosleep(&pause, NULL);
+	}
+	if (stat >= 0)
+		close(stat);
+	return state;
 }
 
 /* tgkill(2), which neither libc nor Python offers everywhere. */

@@ -69,8 +69,6 @@ int origax_deadline(uint32_t milliseconds)
 	return 0;
 }
 
-/* Whether the deadline is past, for what waits without a system call. */
-__attribute__((visibility("hidden")))
 int origax_expired(void)
 {
 	return expired;

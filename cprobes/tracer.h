@@ -15,6 +15,9 @@
 
 #include "board.h"
 
+/* Whether the deadline is past, for what waits without a system call. */
+int origax_expired(void) __attribute__((visibility("hidden")));
+
 #define BOARD_SIZE ((sizeof(struct origax_board) + 4095) & ~4095UL)
 
 #endif

@@ -131,4 +131,4 @@ def moody(trace: Trace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(worker.main())
+    sys.exit(worker.main(sys.argv[1:]))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The runner: plans, outlives whatever a case does, and leaves nothing behind."""
 
+import functools
 import json
 import os
 import signal
@@ -56,7 +57,8 @@ def run(
     options = record.OptionsRecord(frames=10, repeat=repeat, timeout=timeout, jobs=1, patterns=())
     monkeypatch.setattr(runner, "STARTING", 1.0)
     planned = [Planned(CASES[f"misbehaving.{name}"], None, "") for name in names]
-    with runner.Runner(options, [misbehaving.__file__]) as made:
+    start = functools.partial(runner.spawn, program=[misbehaving.__file__])
+    with runner.Runner(options, start) as made:
         seen = [runner.judge(*answered, environment, ()) for answered in made.run(planned)]
     assert not [line for line in descendants(marker) if not line.startswith(f"{os.getpid()} ")]
     return seen

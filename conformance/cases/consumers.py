@@ -57,9 +57,9 @@ def minus_one(trace: Trace) -> None:
         for call in (READ, NANOSLEEP):
             trace.heading(tracer=tracer, at="signal", call=call.name)
             with making(trace, call) as (probe, _), trace.launch(probe) as task:
-                interrupted(trace, task)
+                interrupted(task)
                 deny(task, tracer)
-                complete(trace, task)
+                complete(task)
         trace.heading(tracer=tracer, at="enter", call="getpid")
         with trace.launch(getpid) as task:
             task.syscall()
@@ -94,9 +94,9 @@ def zero_extended(trace: Trace) -> None:
             trace.heading(call=call.name, signal=name)
             handlers = (*restarting, Handler(SECOND))
             with making(trace, call, handlers) as (probe, release), trace.launch(probe) as task:
-                stop = interrupted(trace, task)
+                stop = interrupted(task)
                 task.poke(ax=low(stop.regs["ax"]))
-                complete(trace, task, release, signo=FIRST if restarting else 0)
+                complete(task, release, signo=FIRST if restarting else 0)
         released(trace, call)
 
 
@@ -118,7 +118,7 @@ def call_function(trace: Trace) -> None:
                     task.put_back(saved)
                     if name == "zero-extended":
                         task.poke(ax=low(saved.regs["ax"]))
-                complete(trace, task, release)
+                complete(task, release)
         released(trace, call)
 
 
@@ -126,7 +126,7 @@ def called(trace: Trace, task: Task) -> Stop:
     """Interrupt a call by a signal and have the program call a function from that stop, up to the
     int3 that ends it. Returns the stop in the call.
     """
-    saved = interrupted(trace, task)
+    saved = interrupted(task)
     run_function(task)
     return saved
 
@@ -209,7 +209,7 @@ def regs_poked(trace: Trace) -> None:
                 saved = called(trace, task)
                 task.put_back(saved)
                 WRITES[name](task, saved)
-                complete(trace, task, release)
+                complete(task, release)
         released(trace, call)
 
 
@@ -280,5 +280,5 @@ def run_out(trace: Trace) -> None:
             task.poke(orig_ax=trace.number("gettid"))
             stop = task.syscall()
             task.poke(ax=trace.number(call.system_call), ip=stop.regs["ip"] - 2, orig_ax=-1)
-            complete(trace, task, release)
+            complete(task, release)
         released(trace, call)

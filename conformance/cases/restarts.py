@@ -107,20 +107,19 @@ def making(
         os.close(writer)
 
 
-def asleep(trace: Trace, task: Task, states: str = "S") -> bool:
+def asleep(task: Task, states: str = "S") -> bool:
     """Wait until a program that was let run sleeps (True), or has stopped or ended."""
-    trace.wait_for(lambda: task.state() in "STtZX")
-    return task.state() in states
+    return task.until("STtZX") in states
 
 
-def doze(trace: Trace, task: Task, request: int = requests.SYSCALL) -> None:
+def doze(task: Task, request: int = requests.SYSCALL) -> None:
     """Resume a program that is about to sleep, and wait until it does."""
     task.resume(request)
-    asleep(trace, task)
+    asleep(task)
 
 
 def follow(
-    trace: Trace, task: Task, todo: deque[Action], signo: int = 0, *,
+    task: Task, todo: deque[Action], signo: int = 0, *,
     suppress: Sequence[int] = (), until: Callable[[Stop], bool] = lambda stop: False,
     show: tuple[str, ...] = (),
 ) -> Stop:  # fmt: skip
@@ -130,7 +129,7 @@ def follow(
     """
     while True:
         task.resume(requests.SYSCALL, signo)
-        if asleep(trace, task):
+        if asleep(task):
             (todo.popleft() if todo else kill)(task)
         stop = task.take(show=show)
         if stop.ended or until(stop):
@@ -139,11 +138,11 @@ def follow(
 
 
 def complete(
-    trace: Trace, task: Task, *todo: Action, signo: int = 0, suppress: Sequence[int] = ()
+    task: Task, *todo: Action, signo: int = 0, suppress: Sequence[int] = ()
 ) -> None:
     """Follow the program until what it last slept in has returned, and let it run to its end."""
     left = deque(todo)
-    stop = follow(trace, task, left, signo, suppress=suppress,
+    stop = follow(task, left, signo, suppress=suppress,
                   until=lambda stop: at_exit(stop) and not left)  # fmt: skip
     if not stop.ended:
         task.finish()
@@ -159,9 +158,9 @@ def at_exit(stop: Stop) -> bool:
     return stop.kind == "syscall-exit"
 
 
-def interrupted(trace: Trace, task: Task, signo: int = FIRST) -> Stop:
+def interrupted(task: Task, signo: int = FIRST) -> Stop:
     """Let the program sleep in its call and send it a signal: on to the signal-delivery-stop."""
-    return follow(trace, task, deque([send(signo)]), until=at_signal)
+    return follow(task, deque([send(signo)]), until=at_signal)
 
 
 def untraced(trace: Trace, probe: Probe, *actions: Action) -> None:
@@ -170,7 +169,7 @@ def untraced(trace: Trace, probe: Probe, *actions: Action) -> None:
     def stimulus(task: Task) -> None:
         task.until_ready()
         for action in actions:
-            if asleep(trace, task, "ST"):
+            if asleep(task, "ST"):
                 action(task)
 
     trace.control(probe, stimulus)
@@ -211,7 +210,7 @@ def dispose(trace: Trace, call: Call, **heading: object) -> None:
         sent = [send(how.signo)]
         with making(trace, call, handlers) as (probe, release), trace.launch(probe) as task:
             suppress = () if how.passed else (how.signo,)
-            complete(trace, task, *sent, release, suppress=suppress)
+            complete(task, *sent, release, suppress=suppress)
         with making(trace, call, handlers) as (probe, release):
             untraced(trace, probe, *(sent if how.passed else ()), release)
 
@@ -313,7 +312,7 @@ def twice(trace: Trace) -> None:
         trace.heading(call=call.name)
         sent = send(IGNORED)
         with making(trace, call) as (probe, release), trace.launch(probe) as task:
-            complete(trace, task, sent, sent, release)
+            complete(task, sent, sent, release)
         with making(trace, call) as (probe, release):
             untraced(trace, probe, sent, sent, release)
 
@@ -334,9 +333,9 @@ def two_signals(trace: Trace) -> None:
 def both(trace: Trace, call: Call, handlers: tuple[Handler, Handler]) -> None:
     """Interrupt a call by two signals, of which the second comes before the first's delivery."""
     with making(trace, call, handlers) as (probe, release), trace.launch(probe) as task:
-        follow(trace, task, deque([send(FIRST)]), until=at_exit)
+        follow(task, deque([send(FIRST)]), until=at_exit)
         task.signal(SECOND)
-        complete(trace, task, release)
+        complete(task, release)
     with making(trace, call, handlers) as (probe, release):
         stop, go_on = send(signal.SIGSTOP), send(signal.SIGCONT)
         untraced(trace, probe, stop, send(FIRST, SECOND), go_on, release)
@@ -354,9 +353,9 @@ def prevented(trace: Trace) -> None:
         for name, handlers in (("suppressed", ()), ("SA_RESTART", (Handler(FIRST, SA_RESTART),))):
             trace.heading(call=call.name, signal=name)
             with making(trace, call, handlers) as (probe, _), trace.launch(probe) as task:
-                stop = interrupted(trace, task)
+                stop = interrupted(task)
                 task.poke(orig_ax=-1)
-                complete(trace, task, signo=stop.signo if handlers else 0)
+                complete(task, signo=stop.signo if handlers else 0)
         released(trace, call)
 
 
@@ -384,9 +383,9 @@ def rewrite(trace: Trace, call: Call, number: int) -> None:
     """Interrupt a call and write its number at the signal-delivery-stop; suppress the signal."""
     trace.heading(call=call.name, orig_ax=f"{number:#x}")
     with making(trace, call) as (probe, release), trace.launch(probe) as task:
-        interrupted(trace, task)
+        interrupted(task)
         task.poke(orig_ax=number)
-        complete(trace, task, release)
+        complete(task, release)
     released(trace, call)
 
 
@@ -406,8 +405,8 @@ def inferior_call(trace: Trace) -> None:
     for call in CALLS:
         trace.heading(call=call.name)
         with making(trace, call) as (probe, release), trace.launch(probe) as task:
-            call_function(task, interrupted(trace, task), "called")
-            complete(trace, task, release)
+            call_function(task, interrupted(task), "called")
+            complete(task, release)
         released(trace, call)
 
 
@@ -419,9 +418,9 @@ def inferior_call_interrupt(trace: Trace) -> None:
     for call in CALLS:
         trace.heading(call=call.name)
         with making(trace, call) as (probe, release), trace.launch(probe) as task:
-            doze(trace, task, requests.CONT)
+            doze(task, requests.CONT)
             call_function(task, task.interrupt(), "called")
-            complete(trace, task, release)
+            complete(task, release)
         released(trace, call)
 
 
@@ -433,8 +432,8 @@ def inferior_call_fault(trace: Trace) -> None:
     for call in CALLS:
         trace.heading(call=call.name)
         with making(trace, call) as (probe, release), trace.launch(probe) as task:
-            call_function(task, interrupted(trace, task), "called_badly")
-            complete(trace, task, release)
+            call_function(task, interrupted(task), "called_badly")
+            complete(task, release)
         released(trace, call)
 
 
@@ -450,9 +449,9 @@ def checkpointer(trace: Trace) -> None:
         for ax in (number, -4) if block else (number,):
             trace.heading(call=call.name, ax=ax)
             with making(trace, call) as (probe, release), trace.launch(probe) as task:
-                stop = interrupted(trace, task)
+                stop = interrupted(task)
                 task.poke(ax=ax, ip=stop.regs["ip"] - 2 * (ax >= 0), orig_ax=-1)
-                complete(trace, task, release)
+                complete(task, release)
         released(trace, call)
 
 
@@ -474,7 +473,7 @@ def poked_result(trace: Trace) -> None:
                     task.signal(FIRST)
                     stop = task.syscall()
                     signo = stop.signo if pending == "handler" else 0
-                complete(trace, task, signo=signo)
+                complete(task, signo=signo)
     trace.control(probe)
 
 
@@ -486,9 +485,9 @@ def result_replaced(trace: Trace) -> None:
     for call in CALLS:
         trace.heading(call=call.name)
         with making(trace, call, (Handler(FIRST),)) as (probe, _), trace.launch(probe) as task:
-            follow(trace, task, deque([send(FIRST)]), until=at_exit)
+            follow(task, deque([send(FIRST)]), until=at_exit)
             task.poke(ax=5)
-            complete(trace, task)
+            complete(task)
         released(trace, call)
 
 
@@ -505,9 +504,9 @@ def retracted(trace: Trace) -> None:
             trace.heading(call=call.name)
             handlers = (Handler(FIRST),)
             with making(trace, call, handlers) as (probe, release), trace.launch(probe) as task:
-                follow(trace, task, deque([send(FIRST)]), until=at_exit)
+                follow(task, deque([send(FIRST)]), until=at_exit)
                 task.block(FIRST)
-                follow(trace, task, deque([release]), until=at_exit)
+                follow(task, deque([release]), until=at_exit)
                 task.block()
                 task.finish()
             released(trace, call)
@@ -522,12 +521,12 @@ def interrupted_by_tracer(trace: Trace) -> None:
         for name, request in (("CONT", requests.CONT), ("SYSCALL", requests.SYSCALL)):
             trace.heading(call=call.name, resumed=name)
             with making(trace, call) as (probe, release), trace.launch(probe) as task:
-                doze(trace, task, request)
+                doze(task, request)
                 if request == requests.SYSCALL:
                     task.take()
-                    doze(trace, task, request)
+                    doze(task, request)
                 task.interrupt()
-                complete(trace, task, release)
+                complete(task, release)
         released(trace, call)
 
 
@@ -542,14 +541,14 @@ def group_stop(trace: Trace) -> None:
         for way in ("SYSCALL", "LISTEN"):
             trace.heading(call=call.name, left=way)
             with making(trace, call) as (probe, release), trace.launch(probe) as task:
-                follow(trace, task, deque([stop]), until=in_group_stop)
+                follow(task, deque([stop]), until=in_group_stop)
                 if way == "LISTEN":
                     requests.listen(task.pid)
                     go_on(task)
                     task.take()
-                    complete(trace, task, release)
+                    complete(task, release)
                 else:
-                    complete(trace, task, go_on, release)
+                    complete(task, go_on, release)
         with making(trace, call) as (probe, release):
             untraced(trace, probe, stop, go_on, release)
 
@@ -575,7 +574,7 @@ def attach(trace: Trace) -> None:
                 else:
                     requests.seize(task.pid, requests.O_BASE)
                     task.interrupt()
-                complete(trace, task, release)
+                complete(task, release)
         released(trace, call)
 
 
@@ -585,7 +584,7 @@ def sleeping(trace: Trace, probe: Probe) -> Iterator[Task]:
 
     def until(task: Task) -> None:
         task.until_ready()
-        asleep(trace, task)
+        asleep(task)
 
     with trace.adopt(probe, until) as task:
         yield task
@@ -602,14 +601,14 @@ def detach(trace: Trace) -> None:
             trace.heading(call=call.name, at=where)
             with making(trace, call) as (probe, release), trace.launch(probe) as task:
                 if where == "interrupt":
-                    doze(trace, task, requests.CONT)
+                    doze(task, requests.CONT)
                     task.interrupt()
                 elif where == "signal":
-                    interrupted(trace, task)
+                    interrupted(task)
                 else:
-                    follow(trace, task, deque([interrupt]), until=at_exit)
+                    follow(task, deque([interrupt]), until=at_exit)
                 task.detach()
-                asleep(trace, task)
+                asleep(task)
                 release(task)
                 task.take()
         released(trace, call)
@@ -624,9 +623,9 @@ def detach_with_signal(trace: Trace) -> None:
     for call in CALLS:
         trace.heading(call=call.name)
         with making(trace, call, handlers) as (probe, release), trace.launch(probe) as task:
-            interrupted(trace, task)
+            interrupted(task)
             task.detach(FIRST)
-            if asleep(trace, task):
+            if asleep(task):
                 release(task)
             task.take()
         with making(trace, call, handlers) as (probe, release):
@@ -644,8 +643,8 @@ def stepped(trace: Trace) -> None:
     for call in CALLS:
         trace.heading(call=call.name)
         with making(trace, call) as (probe, release), trace.launch(probe) as task:
-            interrupted(trace, task)
-            doze(trace, task, requests.SINGLESTEP)
+            interrupted(task)
+            doze(task, requests.SINGLESTEP)
             release(task)
             task.take()
             task.finish()
@@ -661,11 +660,11 @@ def interrupted_step(trace: Trace) -> None:
         trace.heading(call=call.name)
         with making(trace, call) as (probe, release), trace.launch(probe) as task:
             task.syscall()
-            doze(trace, task, requests.SINGLESTEP)
+            doze(task, requests.SINGLESTEP)
             task.signal(FIRST)
             task.take()
             task.step()
-            doze(trace, task, requests.SINGLESTEP)
+            doze(task, requests.SINGLESTEP)
             release(task)
             task.take()
             task.finish()
@@ -681,9 +680,9 @@ def step_into_handler(trace: Trace) -> None:
     for call in CALLS:
         trace.heading(call=call.name)
         with making(trace, call, handlers) as (probe, release), trace.launch(probe) as task:
-            interrupted(trace, task)
+            interrupted(task)
             task.step(FIRST)
-            complete(trace, task, release)
+            complete(task, release)
         with making(trace, call, handlers) as (probe, release):
             untraced(trace, probe, send(FIRST), release)
 
@@ -702,19 +701,19 @@ def block_disarmed(trace: Trace) -> None:
     trace.heading(call="nanosleep", signal="handler")
     sleeping_first = partial(making, trace, NANOSLEEP, handlers, **both_calls)
     with sleeping_first() as (probe, _), trace.launch(probe) as task:
-        follow(trace, task, deque([send(FIRST)]))
+        follow(task, deque([send(FIRST)]))
     with sleeping_first() as (probe, _):
         untraced(trace, probe, send(FIRST))
     trace.heading(call="getpid", signal="none")
     probe = Probe(site="call_and_restart", regs={"ax": trace.number("getpid")})
     with trace.launch(probe) as task:
-        follow(trace, task, deque())
+        follow(task, deque())
     trace.control(probe)
     trace.heading(call="nanosleep", signal="suppressed")
     with sleeping_first() as (probe, release), trace.launch(probe) as task:
-        interrupted(trace, task)
+        interrupted(task)
         task.poke(orig_ax=-1)
-        follow(trace, task, deque([release]))
+        follow(task, deque([release]))
     released(trace, NANOSLEEP, **both_calls)
 
 
@@ -728,13 +727,13 @@ def late_signal(trace: Trace) -> None:
     for call in CALLS:
         trace.heading(call=call.name)
         with making(trace, call) as (probe, release), trace.launch(probe) as task:
-            interrupted(trace, task, FIRST)
+            interrupted(task, FIRST)
             byte = task.poke_code(again, INT3)
             task.cont()
             task.poke_code(again, byte)
             task.poke(ip=trace.address(again))
             task.signal(SECOND)
-            complete(trace, task, release)
+            complete(task, release)
         released(trace, call)
 
 
@@ -757,7 +756,7 @@ def mask_handler(trace: Trace) -> None:
         trace.heading(call=call.name)
         masked: dict[str, Any] = {"blocked": (SECOND,), "show": ("mask",)}
         with making(trace, call, **masked) as (probe, _), trace.launch(probe) as task:
-            follow(trace, task, deque([send(SECOND)]), show=("mask",))
+            follow(task, deque([send(SECOND)]), show=("mask",))
         with making(trace, call, **masked) as (probe, _):
             untraced(trace, probe, send(SECOND))
 
@@ -772,7 +771,7 @@ def mask_restart(trace: Trace) -> None:
         trace.heading(call=call.name)
         masked: dict[str, Any] = {"blocked": (SECOND,), "show": ("mask",)}
         with making(trace, call, **masked) as (probe, release), trace.launch(probe) as task:
-            follow(trace, task, deque([send(IGNORED), release]), show=("mask",))
+            follow(task, deque([send(IGNORED), release]), show=("mask",))
         with making(trace, call, **masked) as (probe, release):
             untraced(trace, probe, send(IGNORED), release)
 
@@ -789,7 +788,7 @@ def mask_late_signal(trace: Trace) -> None:
         shown: dict[str, Any] = {"show": ("mask",)}
         masked = partial(making, trace, call, handlers, **shown)
         with masked() as (probe, release), trace.launch(probe) as task:
-            follow(trace, task, deque([send(FIRST, IGNORED), release]), **shown)
+            follow(task, deque([send(FIRST, IGNORED), release]), **shown)
         with masked() as (probe, release):
             stop, go_on = send(FIRST, signal.SIGSTOP), send(signal.SIGCONT)
             untraced(trace, probe, stop, go_on, release)

@@ -10,16 +10,18 @@ guest, what it had said stays. It judges nothing: the goldens are read where the
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from io import FileIO
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
-from conformance import facts, runner
+from conformance import facts, runner, worker
 from conformance.cases import Case, all_cases
 from conformance.errors import HarnessError, OrigaxError
 from conformance.places import expected_directory
@@ -57,6 +59,43 @@ class Journal:
             ) from None  # fmt: skip
 
 
+@dataclass(slots=True)
+class Forked:
+    """A worker that is a copy of this process."""
+
+    pid: int
+    stdin: IO[bytes] | None
+    stdout: IO[bytes] | None
+
+    def kill(self) -> None:
+        """Send it SIGKILL."""
+        os.kill(self.pid, signal.SIGKILL)
+
+    def wait(self) -> int:
+        """Reap it; returns its exit code, or minus the signal that ended it."""
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def fork(cpus: Sequence[int]) -> Forked:
+    """Start a worker as a copy of this process: emulated, a new Python takes seconds."""
+    parent = os.getpid()
+    requests, answers = os.pipe(), os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            os.setsid()
+            os.dup2(requests[0], 0)
+            os.dup2(answers[1], 1)
+            os.closerange(3, max(*requests, *answers) + 1)
+            code = worker.main([str(parent), *map(str, cpus)])
+        finally:
+            os._exit(code)
+    os.close(requests[0])
+    os.close(answers[1])
+    return Forked(pid, os.fdopen(requests[1], "wb"), os.fdopen(answers[0], "rb", buffering=0))
+
+
 def trace(folder: Path) -> None:
     """Trace what the request asks for.
 
@@ -82,7 +121,7 @@ def trace(folder: Path) -> None:
         def begins(case: Case) -> None:
             journal.write(said=BEGIN, id=case.id)
 
-        with perf.held(), runner.Runner(options) as made:
+        with perf.held(), runner.Runner(options, fork) as made:
             for item, answer in made.run(planned, begins):
                 journal.write(said=ANSWER, id=item.case.id, answer=answer)
         journal.write(said=DONE)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import compileall
 import re
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from conformance.kernels.environments import ALL, Kernel
 from conformance.kernels.guest import Boot
 from conformance.kernels.packages import Image
 from conformance.kernels.run import Target
+from conformance.places import PACKAGE
 
 BUILT: Final = "arch/x86/boot/bzImage"
 """Where a build tree has its image; arch/x86_64/boot has a link to it."""
@@ -113,6 +115,8 @@ def _root(native32: bool) -> tuple[Path, str, Path | None]:
     if native32:
         root = userland.prepared()
         return root, userland.PYTHON, root / "bin/busybox"
+    # A guest cannot write: what is not compiled before, it compiles anew each time.
+    compileall.compile_dir(PACKAGE, quiet=2)
     return Path("/"), sys.executable, None
 
 

@@ -203,6 +203,7 @@ def debug_offset(name: str) -> int:
     return (first + DEBUG_NAMES.index(name)) * requests.WORD_SIZE
 
 
+@functools.lru_cache(maxsize=128)
 def signal_name(signo: int) -> str:
     """Name a signal: ``SIGUSR1``, ``SIGRT3``."""
     try:
@@ -237,6 +238,8 @@ _REGS_32: Final = struct.Struct("=17I")
 _USER: Final = struct.Struct("=114Q")
 _USER_32: Final = struct.Struct("=71I")
 _INFO: Final = struct.Struct("=IIQQ8Q")
+_DEBUG: Final = struct.Struct("=8Q")
+_DEBUG_32: Final = struct.Struct("=8I")
 (
     _STATUS_AT, _REGS_AT, _REGSET_AT, _USER_AT, _INFO_AT, _SIGINFO_AT, _MESSAGE_AT, _NARROW_AT,
     _NARROW_USER_AT,
@@ -245,6 +248,10 @@ _INFO: Final = struct.Struct("=IIQQ8Q")
     for name in ("status", "regs", "regset", "user", "info", "siginfo", "message", "narrow",
                  "narrow_user")
 )  # fmt: skip
+_DEBUG_AT: Final = _USER_AT + 8 * DEBUG_REGISTERS
+_DEBUG_32_AT: Final = _NARROW_USER_AT + 4 * DEBUG_REGISTERS_32
+_NOTHING: Final = bytes(_DEBUG_AT - _USER_AT - _REGS.size)
+"""What struct user has between its registers and its debug registers."""
 _OWN_REGS: Final = (
     slice(_REGS_AT, _REGS_AT + _REGS.size)
     if requests.BITS == 64
@@ -306,45 +313,31 @@ def decode(raw: bytes, pid: int, who: str, shown: tuple[str, ...] = (), mask: in
 def _reading(raw: bytes, pid: int, kind: str, status: int) -> Reading:
     """Take the bytes of one stop apart, and compare its views."""
     _, _, *head = _HEAD.unpack_from(raw)
-    errors = dict(zip(_ERRORS, head, strict=False))
-    regset_size, info_size, bits, narrowed = head[8:]
+    errors, (regset_size, info_size, bits, narrowed) = head[:8], head[8:]
     (message,) = _WORD.unpack_from(raw, _MESSAGE_AT)
     info = _INFO.unpack_from(raw, _INFO_AT)
-    narrow = dict(zip(REGISTERS_32, _REGS_32.unpack_from(raw, _NARROW_AT), strict=True))
-    user_32 = _USER_32.unpack_from(raw, _NARROW_USER_AT)
-    user = _USER.unpack_from(raw, _USER_AT)
     if bits == 64:
         regs = dict(zip(REGISTERS, _REGS.unpack_from(raw, _REGS_AT), strict=True))
-        debug = user[DEBUG_REGISTERS:]
+        debug = _DEBUG.unpack_from(raw, _DEBUG_AT)
     else:
-        regs = narrow
-        debug = user_32[DEBUG_REGISTERS_32:]
-    lower = {name: word & LOW for name, word in regs.items() if name in narrow}
-    regset = _regset(raw[_REGSET_AT:_USER_AT], regset_size)
+        regs = dict(zip(REGISTERS_32, _REGS_32.unpack_from(raw, _NARROW_AT), strict=True))
+        debug = _DEBUG_32.unpack_from(raw, _DEBUG_32_AT)
     arch = ARCHES.get(info[1], hex(info[1]))
-    siginfo = None if errors["siginfo"] else Siginfo.parse(raw[_SIGINFO_AT:_MESSAGE_AT], bits)
+    without_siginfo = errors[_ERRORS.index("siginfo")]
+    siginfo = None if without_siginfo else Siginfo.parse(raw[_SIGINFO_AT:_MESSAGE_AT], bits)
     differs: dict[str, dict[str, str]] = {
-        "regset": _compare(lower if len(regset) == len(lower) else regs, regset)
-        | _wrong_size(regs, regset_size),
-        "user": {},
-        "info": {} if errors["info"] else _compare_info(
+        "regset": _compare_regset(raw, regs, regset_size),
+        "user": _compare_user(raw, regs) if bits == 64 else {},
+        "info": {} if errors[_ERRORS.index("info")] else _compare_info(
             kind, regs, bits, arch, message, info_size, info
         ),
         "siginfo": _compare_siginfo(kind, status, pid, siginfo) if siginfo else {},
     }  # fmt: skip
-    if bits == 64:
-        differs["user"] = _compare(regs, dict(zip(REGISTERS, user[:27], strict=True))) | _between(
-            user, 27, DEBUG_REGISTERS
-        )
     if narrowed:
-        differs["narrow"] = _compare(lower, narrow)
-        seen = dict(zip(REGISTERS_32, user_32[:17], strict=True))
-        seen |= dict(zip(DEBUG_NAMES, user_32[DEBUG_REGISTERS_32:], strict=True))
-        ours = lower | {name: word & LOW for name, word in zip(DEBUG_NAMES, debug, strict=True)}
-        differs["narrow_user"] = _compare(ours, seen) | _between(user_32, 17, DEBUG_REGISTERS_32)
+        differs |= _compare_narrow(raw, regs, debug)
     if kind.startswith("syscall") and message != {"syscall-enter": 1, "syscall-exit": 2}[kind]:
         differs["message"] = {"value": str(message)}
-    for view, code in errors.items():
+    for view, code in zip(_ERRORS, errors, strict=True):
         if code and not (view == "siginfo" and code == errno.EINVAL):
             differs[view] = {"error": error_name(code) or str(code)}
     op = info[0] & 0xFF
@@ -357,11 +350,54 @@ def _reading(raw: bytes, pid: int, kind: str, status: int) -> Reading:
 _ERRORS: Final = ("regs", "regset", "user", "info", "siginfo", "message", "narrow", "narrow_user")
 
 
-def _regset(raw: bytes, size: int) -> dict[str, int]:
-    """Take NT_PRSTATUS apart: its layout is told by its size."""
+# Nearly always the views agree: bytes are compared before anything is made of them.
+
+
+def _compare_regset(raw: bytes, regs: Mapping[str, int], size: int) -> dict[str, str]:
+    """Compare NT_PRSTATUS with the registers: its layout is told by its size."""
+    if size == _REGS.size and raw[_REGSET_AT:_USER_AT] == raw[_REGS_AT:_REGSET_AT]:
+        return _wrong_size(regs, size)
     if size == _REGS_32.size:
-        return dict(zip(REGISTERS_32, _REGS_32.unpack_from(raw), strict=True))
-    return dict(zip(REGISTERS, _REGS.unpack_from(raw), strict=True))
+        seen = dict(zip(REGISTERS_32, _REGS_32.unpack_from(raw, _REGSET_AT), strict=True))
+    else:
+        seen = dict(zip(REGISTERS, _REGS.unpack_from(raw, _REGSET_AT), strict=True))
+    return _compare(_lower(regs) if len(seen) < len(regs) else regs, seen) | _wrong_size(regs, size)
+
+
+def _compare_user(raw: bytes, regs: Mapping[str, int]) -> dict[str, str]:
+    """Compare struct user, word by word, with the registers: what lies between is all 0."""
+    if raw[_USER_AT:_DEBUG_AT] == raw[_REGS_AT:_REGSET_AT] + _NOTHING:
+        return {}
+    words = _USER.unpack_from(raw, _USER_AT)
+    return _compare(regs, dict(zip(REGISTERS, words[:27], strict=True))) | _between(
+        words, 27, DEBUG_REGISTERS
+    )
+
+
+def _compare_narrow(
+    raw: bytes, regs: Mapping[str, int], debug: tuple[int, ...]
+) -> dict[str, dict[str, str]]:
+    """Compare what a 32-bit tracer sees, by both requests, with the registers' lower halves."""
+    lower = _lower(regs)
+    words = tuple(lower.values())
+    low_debug = tuple(word & LOW for word in debug)
+    narrow = _REGS_32.unpack_from(raw, _NARROW_AT)
+    user = _USER_32.unpack_from(raw, _NARROW_USER_AT)
+    nothing = (0,) * (DEBUG_REGISTERS_32 - len(words))
+    if narrow == words and user == words + nothing + low_debug:
+        return {}
+    ours = lower | dict(zip(DEBUG_NAMES, low_debug, strict=True))
+    seen = dict(zip(REGISTERS_32, user[:17], strict=True))
+    seen |= dict(zip(DEBUG_NAMES, user[DEBUG_REGISTERS_32:], strict=True))
+    return {
+        "narrow": _compare(lower, dict(zip(REGISTERS_32, narrow, strict=True))),
+        "narrow_user": _compare(ours, seen) | _between(user, 17, DEBUG_REGISTERS_32),
+    }
+
+
+def _lower(regs: Mapping[str, int]) -> dict[str, int]:
+    """What of the registers a 32-bit tracer sees, in its order."""
+    return {name: regs[name] & LOW for name in REGISTERS_32}
 
 
 def _wrong_size(regs: Mapping[str, int], size: int) -> dict[str, str]:

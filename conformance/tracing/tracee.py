@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import os
 import signal
@@ -25,6 +26,9 @@ from conformance.tracing.program import POLL, Context, Report
 from conformance.tracing.snapshot import Missed, Stop
 
 INT3: Final = 0xCC
+
+ANY: Final = "RSDTtXZPI"
+"""Letters of all states that a task can have (fs/proc/array.c task_state_array)."""
 
 NEWBORN: Final = ("event FORK", "event VFORK", "event CLONE")
 """Stops whose message is the pid of a new task."""
@@ -288,12 +292,22 @@ class Task:
         self.until_ready()
         self.until("S")
 
-    def until(self, letters: str) -> None:
-        """Wait until the task's state is one of those letters.
+    def until(self, states: str) -> str:
+        """Wait until the task's state is one of those letters; returns it.
+
+        They are those of /proc/PID/stat; ``X`` when the task is gone.
 
         :raises Missed: it was not before the deadline
         """
-        self.trace.wait_for(lambda: self.state() in letters)
+        state = lib.origax_until(self.pid, states.encode())
+        if state == -errno.ETIME:
+            raise Missed
+        if state < 0:
+            raise HarnessError(
+                f"a task's state cannot be read: {os.strerror(-state)}", f"/proc/{self.pid}/stat",
+                "see that /proc is mounted, and not with hidepid",
+            )  # fmt: skip
+        return chr(state)
 
     def until_dead(self) -> None:
         """Wait until the task is a zombie that its parent has heard of, or gone.
@@ -310,11 +324,7 @@ class Task:
 
     def state(self) -> str:
         """The task's state letter, from /proc/PID/stat; ``X`` when it is gone."""
-        try:
-            with open(f"/proc/{self.pid}/stat", "rb", buffering=0) as stat:
-                return stat.read().rpartition(b")")[2].split()[0].decode()
-        except (FileNotFoundError, ProcessLookupError):
-            return "X"
+        return self.until(ANY)
 
     def signal(self, signo: int) -> None:
         """Send a signal to this task alone (tgkill)."""
