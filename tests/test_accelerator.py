@@ -89,7 +89,7 @@ def test_fits(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_try_kvm(
     script: str, wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def command(boot: Boot, folder: Path) -> list[str]:
+    def command(boot: Boot, folder: Path, program: Path | None) -> list[str]:
         return [sys.executable, "-P", "-c", f"import pathlib, sys; {script}", str(folder)]
 
     monkeypatch.setattr(guest, "_command", command)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -207,6 +208,17 @@ def test_reason_beside_differences() -> None:
     ):
         text = "\n".join(reports.describe([records.leaking(reason=reason)]))
         assert ("reason" in text) is shown
+
+
+# What failed in a guest is run again in that guest, whichever report says so.
+@pytest.mark.parametrize("report", [lambda r: terminal.summary(r, color=False), ktap.report,
+                                    junit.report])  # fmt: skip
+def test_again(report: Callable[[Record], str]) -> None:
+    here = records.record(records.leaking())
+    there = replace(here, environment=replace(here.environment, build={"guest": "6.1-686"}))
+    name = here.cases[0].id
+    assert f"origax run {name}" in report(here)
+    assert f"origax kernels run 6.1-686 --case {name}" in report(there)
 
 
 # Skipped and known cases are listed by reason; weak fields and verdicts are counted last.

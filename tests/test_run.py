@@ -69,7 +69,7 @@ def conduct(
 ) -> dict[str, Record]:  # fmt: skip
     """Run the suite in processes that do what each script says; by name."""
 
-    def command(boot: Boot, folder: Path) -> list[str]:
+    def command(boot: Boot, folder: Path, program: Path | None) -> list[str]:
         script = f"import json, sys, time\n{scripts[boot.image.name]}"
         return [sys.executable, "-P", "-u", "-c", script, str(folder)]
 
@@ -148,7 +148,7 @@ def test_interrupted(suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         def case(self, name: str, case: record.CaseRecord) -> None:
             raise KeyboardInterrupt
 
-    def command(boot: Boot, folder: Path) -> list[str]:
+    def command(boot: Boot, folder: Path, program: Path | None) -> list[str]:
         script = f"import subprocess\nsubprocess.Popen(['sleep', '600'])\n{HONEST}"
         return [sys.executable, "-P", "-c", script, str(folder)]
 
@@ -164,9 +164,8 @@ def test_interrupted(suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 # A process that QEMU left in the guest's session is gone when the guest is closed.
 def test_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = "import os, time\nprint(os.fork() or os.getpid(), flush=True)\ntime.sleep(600)"
-    monkeypatch.setattr(guest, "_command", lambda boot, folder: [sys.executable, "-c", script])
-    options = OptionsRecord(1, 1, 1.0, 1, ())
-    with guest.Guest(target("x").boot, options, tmp_path) as made:
+    monkeypatch.setattr(guest, "_command", lambda *_: [sys.executable, "-c", script])
+    with guest.Guest(target("x").boot, {}, tmp_path) as made:
         while made.console.count(b"\n") < 2:
             guest.wait_for([made], 1.0)
             made.listen()

@@ -81,7 +81,7 @@ def try_kvm(boot: Boot, among: Path) -> str:
     """Boot with KVM until origax runs inside; returns what went wrong, or nothing."""
     anything = OptionsRecord(1, 1, 1.0, 1, ())
     deadline = time.monotonic() + TRIAL
-    with Guest(boot, anything, among) as guest:
+    with Guest(boot, asdict(anything), among) as guest:
         while time.monotonic() < deadline:
             wait_for([guest], 0.2)
             guest.listen()

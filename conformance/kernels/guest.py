@@ -19,13 +19,12 @@ import subprocess
 import sysconfig
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
 from conformance.errors import HarnessError
 from conformance.kernels.inside import ANSWERS, REQUEST
-from conformance.record import OptionsRecord
 
 QEMU: Final = "qemu-system-x86_64"
 VIRTME: Final = "virtme-run"
@@ -101,11 +100,14 @@ def _find(command: str) -> str | None:
 class Guest:
     """A booted guest; a context manager, so that none is left, nor its folder."""
 
-    def __init__(self, boot: Boot, options: OptionsRecord, among: Path) -> None:
+    def __init__(
+        self, boot: Boot, request: Mapping[str, Any], among: Path, program: Path | None = None
+    ) -> None:
         """Boot it.
 
-        :param options: of the run inside
+        :param request: for what runs inside
         :param among: directory in which its folder is made
+        :param program: of Python, that runs inside in the place of `conformance.kernels.inside`
         :raises HarnessError: the folder cannot be made, or the command cannot be run
         """
         self.console = b""
@@ -115,7 +117,7 @@ class Guest:
         try:
             self._folder = Path(tempfile.mkdtemp(prefix=".guest-", dir=among))
             try:
-                self._furnish(options)
+                self._furnish(request, program)
             except OSError:
                 shutil.rmtree(self._folder, ignore_errors=True)
                 raise
@@ -126,7 +128,7 @@ class Guest:
             ) from None  # fmt: skip
         environ = {**os.environ, "TMPDIR": str(self._folder), "XDG_CACHE_HOME": str(self._folder)}
         self._process = subprocess.Popen(
-            _command(boot, self._folder), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            _command(boot, self._folder, program), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, env=environ, start_new_session=True,
         )  # fmt: skip
         os.set_blocking(self.fileno(), False)
@@ -185,9 +187,11 @@ class Guest:
         tail = f"the console's last lines: {' | '.join(lines[-TAIL:]) or 'none'}"
         return "; ".join([*panics[:1], tail])
 
-    def _furnish(self, options: OptionsRecord) -> None:
+    def _furnish(self, request: Mapping[str, Any], program: Path | None) -> None:
         """Put what the guest needs into its folder."""
-        (self._folder / REQUEST).write_text(json.dumps(asdict(options)), encoding="ascii")
+        (self._folder / REQUEST).write_text(json.dumps(request), encoding="ascii")
+        if program:
+            shutil.copy(program, self._folder)
         with (self._folder / "disk").open("wb") as disk:
             disk.truncate(DISK_SIZE)
         # virtme-ng waits for QEMU: if it is killed, QEMU is not to go on alone.
@@ -196,7 +200,7 @@ class Guest:
         wrapper.chmod(0o755)
 
 
-def _command(boot: Boot, folder: Path) -> list[str]:
+def _command(boot: Boot, folder: Path, program: Path | None) -> list[str]:
     disk = {
         "driver": "raw", "node-name": "disk",
         "file": {"driver": "file", "filename": str(folder / "disk")},
@@ -207,7 +211,8 @@ def _command(boot: Boot, folder: Path) -> list[str]:
     if boot.busybox:
         load = f"busybox insmod {MODULES}/{DISK_MODULE}"
         modules = ["--rodir", f"{MODULES}={boot.modules}"] if boot.modules else []
-    inside = f"{load}; {boot.python} -P -B -m conformance.kernels.inside {SHARE}"
+    run = f"{SHARE}/{program.name}" if program else "-m conformance.kernels.inside"
+    inside = f"{load}; {boot.python} -P -B {run} {SHARE}"
     options = (*boot.cmdline, "loglevel=5", f"module_blacklist={','.join(UNUSED)}")
     return [
         "setpriv", "--pdeathsig", "KILL", _find(VIRTME) or VIRTME,

@@ -31,7 +31,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from conformance import cache as caches
 from conformance import userland
@@ -77,6 +77,36 @@ Acquire::AllowDowngradeToInsecureRepositories "false";
 Acquire::AllowReleaseInfoChange "true"; // stable becomes oldstable
 """
 # The hooks (APT::Update) are for the machine's own lists.
+
+
+class Package(Protocol):
+    """What is fetched: a package, and where it is from. A `Kernel` is one."""
+
+    @property
+    def name(self) -> str:
+        """What the user calls it."""
+
+    @property
+    def suite(self) -> str:
+        """Debian's suite."""
+
+    @property
+    def arch(self) -> str:
+        """Debian's architecture."""
+
+    @property
+    def package(self) -> str:
+        """The package; it may be one that only depends on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The source of a kernel, as Debian packages it: a `Package`."""
+
+    name: str
+    suite: str
+    package: str = "linux-source"
+    arch: str = "amd64"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +194,8 @@ def cached(kernel: Kernel, cache: Path) -> Image | None:
     return image
 
 
-def _place(kernel: Kernel, cache: Path) -> Path:
-    return cache / f"{kernel.suite}-{kernel.arch}"
+def _place(package: Package, cache: Path) -> Path:
+    return cache / f"{package.suite}-{package.arch}"
 
 
 def _image(root: Path) -> Image:
@@ -181,7 +211,7 @@ def _image(root: Path) -> Image:
     )  # fmt: skip
 
 
-def _verify(root: Path, kernel: Kernel) -> None:
+def _verify(root: Path, package: Package) -> None:
     """Compare what is there with what was unpacked.
 
     :raises HarnessError: naming the first file that is another, missing, or was not there
@@ -202,9 +232,9 @@ def _verify(root: Path, kernel: Kernel) -> None:
     except (OSError, ValueError) as error:
         changed = f"a file that cannot be read ({error})"
     raise HarnessError(
-        f"the kernel in the cache is not as it was unpacked: {changed}", str(path),
+        f"{package.package} in the cache is not as it was unpacked: {changed}", str(path),
         f"see that the disk is sound, then: rm -r {shlex.quote(str(root))}; "
-        f"origax kernels fetch {kernel.name}",
+        f"origax kernels fetch {package.name}",
     )  # fmt: skip
 
 
@@ -245,22 +275,46 @@ def fetch(kernel: Kernel, cache: Path, progress: Progress) -> Image:
     :param cache: as `location` gives it; it may not be there
     :raises HarnessError: it cannot be had, or something on the way is not what the archive lists
     """
+    root = _have(kernel, cache, progress, _Archive.finish_image)
+    image = _image(root)
+    progress(f"{kernel.suite}: {root.name.replace('_', ' ')} is here, Linux {image.release}", 0, 0)
+    return image
+
+
+def fetch_source(source: Source, cache: Path, progress: Progress) -> Path:
+    """Have the newest source of a suite in the cache; returns its archive, a tar.xz.
+
+    :param cache: as `location` gives it; it may not be there
+    :raises HarnessError: as `fetch` does
+    """
+    root = _have(source, cache, progress, lambda archive, part: None)
+    (tarball,) = root.glob("usr/src/linux-source-*.tar.xz")
+    return tarball
+
+
+def _have(
+    package: Package, cache: Path, progress: Progress, finish: Callable[[_Archive, Path], None]
+) -> Path:
+    """Have the newest version of a package, with all that belongs to it, unpacked and checked.
+
+    :param finish: does what is to be done with it before it is listed in the manifest
+    """
     require_tools()
-    place = _place(kernel, cache)
+    place = _place(package, cache)
     with _disk(place), caches.locked(place / "lock", lambda text: progress(text, 0, 0)) as lock:
-        archive = _Archive(kernel, place, site(kernel.suite), lock, progress)
+        archive = _Archive(package, place, site(package.suite), lock, progress)
         archive.update()
         version, names = archive.resolve()
-        root = place / f"{kernel.package}_{version}"
+        root = place / f"{package.package}_{version}"
         if not root.is_dir():
             debs = archive.download(version, names)
             with caches.whole(root) as part:
                 archive.unpack(debs, part)
-        _settle(place / kernel.package, root)
-        image = cached(kernel, cache)
-    assert image is not None
-    progress(f"{kernel.suite}: {kernel.package} {version} is here, Linux {image.release}", 0, 0)
-    return image
+                finish(archive, part)
+                _list(part)
+        _settle(place / package.package, root)
+        _verify(root, package)
+    return root
 
 
 @contextmanager
@@ -295,7 +349,7 @@ def _debs(link: Path) -> Path:
 class _Archive:
     """One suite for one architecture, by an apt of its own."""
 
-    kernel: Kernel
+    package: Package
     place: Path
     site: str
     lock: int
@@ -305,17 +359,17 @@ class _Archive:
         """Have the newest lists."""
         (self.place / "lists/partial").mkdir(parents=True, exist_ok=True)
         files = {
-            "apt.conf": _CONFIGURATION.format(place=self.place, arch=self.kernel.arch),
+            "apt.conf": _CONFIGURATION.format(place=self.place, arch=self.package.arch),
             "sources.list": f"deb [signed-by={KEYRING} target=Packages]"
-            f" {self.site} {self.kernel.suite} main\n",
+            f" {self.site} {self.package.suite} main\n",
             "status": "",
         }
         for name, text in files.items():
             (self.place / name).write_text(text, encoding="utf-8")
-        self.progress(f"{self.kernel.suite}: lists of {self.kernel.arch}", 0, 0)
+        self.progress(f"{self.package.suite}: lists of {self.package.arch}", 0, 0)
         self._run(
             [*self._apt("apt-get"), "update"],
-            f"see that there is a network, and that {self.site} has {self.kernel.suite}; if it is "
+            f"see that there is a network, and that {self.site} has {self.package.suite}; if it is "
             "a signature or a hash that is wrong, that mirror is not to be trusted now",
         )
 
@@ -325,9 +379,9 @@ class _Archive:
         A kernel may come in parts, and the package that is named may only depend on it: what
         belongs to it is what is depended on in exactly this version, again and again.
         """
-        (first, *_) = found = self._show([self.kernel.package])
+        (first, *_) = found = self._show([self.package.package])
         version = first["Version"]
-        names = {self.kernel.package}
+        names = {self.package.package}
         while found:
             new = {name for stanza in found for name in _exact(stanza, version)} - names
             names |= new
@@ -339,8 +393,8 @@ class _Archive:
             return []
         shown = self._run(
             [*self._apt("apt-cache"), "show", "--no-all-versions", *names],
-            f"name a package in expected/kernels.toml that {self.kernel.suite} has "
-            f"for {self.kernel.arch}",
+            f"name a package in expected/kernels.toml that {self.package.suite} has "
+            f"for {self.package.arch}",
         )
         return [
             {key: value for key, _, value in (line.partition(": ") for line in text.splitlines())}
@@ -349,7 +403,7 @@ class _Archive:
 
     def download(self, version: str, names: Sequence[str]) -> list[_Deb]:
         """Have all packages here, each with the hash that apt's lists give."""
-        directory = _debs(self.place / self.kernel.package)
+        directory = _debs(self.place / self.package.package)
         directory.mkdir(exist_ok=True)
         uris = self._run(
             [*self._apt("apt-get"), "download", "--print-uris",
@@ -364,7 +418,7 @@ class _Archive:
         for deb in debs:
             if deb not in missing:
                 _check(deb)  # before anything is downloaded in vain
-        self._download(debs, missing, f"{self.kernel.suite}: {self.kernel.package} {version}")
+        self._download(debs, missing, f"{self.package.suite}: {self.package.package} {version}")
         for deb in missing:
             _check(deb)
         return debs
@@ -383,17 +437,17 @@ class _Archive:
         self.progress(label, total, total)
 
     def unpack(self, debs: Sequence[_Deb], part: Path) -> None:
-        """Unpack packages that were checked, and list the modules' dependencies and all hashes."""
-        self.progress(f"{self.kernel.suite}: unpacking {self.kernel.package}", 0, 0)
+        """Unpack packages that were checked."""
+        self.progress(f"{self.package.suite}: unpacking {self.package.package}", 0, 0)
         part.mkdir()
         for deb in debs:
             self._run(["dpkg-deb", "-x", str(deb.path), str(part)], "see that there is room")
+
+    def finish_image(self, part: Path) -> None:
+        """Have the modules of a kernel where they are looked for, and their dependencies listed."""
         _bridge(part)
         release = _image(part).release
         self._run(["depmod", "-b", str(part), release], "see what depmod says")
-        sums = sorted(_digests(part))
-        text = "".join(f"{digest}  {name}\n" for name, digest in sums)
-        (part / MANIFEST).write_text(text, encoding="utf-8")
 
     def _apt(self, tool: str) -> list[str]:
         return [tool, "-q", "-c", str(self.place / "apt.conf")]
@@ -422,7 +476,7 @@ class _Archive:
             name = Path(command[0]).name
             raise HarnessError(
                 f"{name} failed: {_quoted(errors) or f'exit code {running.returncode}'}",
-                f"{self.kernel.name}: {self.kernel.package} of {self.kernel.suite}, {self.site}",
+                f"{self.package.name}: {self.package.package} of {self.package.suite}, {self.site}",
                 do,
             )
         return output
@@ -458,6 +512,12 @@ def _check(deb: _Deb) -> None:
             f"the package is not the one that the archive lists (its {kind} differs)",
             str(deb.path), "see that the disk is sound, delete that file, and fetch again",
         )  # fmt: skip
+
+
+def _list(root: Path) -> None:
+    """Write the manifest: the hash of every file that was unpacked."""
+    text = "".join(f"{digest}  {name}\n" for name, digest in sorted(_digests(root)))
+    (root / MANIFEST).write_text(text, encoding="utf-8")
 
 
 def _bridge(root: Path) -> None:

@@ -11,7 +11,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -198,7 +198,8 @@ def run(
                     target = waiting.pop(0)
                     watcher.begins(target.name, target.build["accelerator"])
                     try:
-                        guest = guests.enter_context(Guest(target.boot, suite.options, records))
+                        booted = Guest(target.boot, asdict(suite.options), records)
+                        guest = guests.enter_context(booted)
                     except OrigaxError as error:
                         failed.append(error)
                         continue

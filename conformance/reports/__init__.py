@@ -22,6 +22,7 @@ from conformance.record import (
     CaseRecord,
     DifferenceRecord,
     RawStop,
+    Record,
     TranscriptRecord,
 )
 from conformance.transcript import Line, parse
@@ -245,7 +246,15 @@ def grouped(cases: Iterable[CaseRecord]) -> list[list[CaseRecord]]:
     return sorted(groups.values(), key=lambda group: (order[group[0].verdict], -len(group)))
 
 
-def describe(group: Sequence[CaseRecord], paint: Paint = _plain, width: int = WIDTH) -> list[str]:
+def guest_of(record: Record) -> str:
+    """Name the guest that a record is of, as `origax kernels run` does; empty for a machine."""
+    guest = record.environment.build.get("guest", "")
+    return guest if isinstance(guest, str) else ""
+
+
+def describe(
+    group: Sequence[CaseRecord], paint: Paint = _plain, width: int = WIDTH, guest: str = ""
+) -> list[str]:
     """Show what a reader needs of cases that differ equally, by the first of them.
 
     The lines that differ and the raw numbers behind them, the broken invariants, who breaks by any
@@ -260,7 +269,8 @@ def describe(group: Sequence[CaseRecord], paint: Paint = _plain, width: int = WI
         breaks = dict.fromkeys(name for each in group for name in each.breaks)
         lines += labelled("breaks", map(consumer, breaks))
         lines += labelled("source", case.source)
-    return lines + labelled("again", [f"origax run {case.id}"])
+    again = f"kernels run {guest} --case" if guest else "run"
+    return lines + labelled("again", [f"origax {again} {case.id}"])
 
 
 def _says_no_more(case: CaseRecord) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from xml.etree import ElementTree as ET
 
 from conformance.record import ERROR, KNOWN, MISS, SKIP, CaseRecord, Record
-from conformance.reports import FAILING, describe, fact, one_line, printable, title
+from conformance.reports import FAILING, describe, fact, guest_of, one_line, printable, title
 
 _ELEMENTS = {SKIP: "skipped", ERROR: "error", MISS: "error"} | {
     verdict: "failure" for verdict in FAILING if verdict not in (ERROR, MISS)
@@ -36,7 +36,7 @@ def _suite(record: Record, family: str, cases: tuple[CaseRecord, ...]) -> ET.Ele
     facts = {"environment": record.environment.name, **record.environment.facts}
     for name, value in sorted(facts.items()):
         ET.SubElement(properties, "property", {"name": printable(name), "value": fact(value)})
-    suite.extend(map(_case, cases))
+    suite.extend(_case(case, guest_of(record)) for case in cases)
     return suite
 
 
@@ -46,7 +46,7 @@ def _totals(cases: tuple[CaseRecord, ...]) -> dict[str, str]:
     return {"tests": str(len(cases)), **totals, "time": _seconds(sum(c.duration for c in cases))}
 
 
-def _case(case: CaseRecord) -> ET.Element:
+def _case(case: CaseRecord, guest: str) -> ET.Element:
     attributes = {"classname": f"origax.{case.family}", "name": case.id}
     element = ET.Element("testcase", attributes | {"time": _seconds(case.duration)})
     if case.verdict in _ELEMENTS:
@@ -54,7 +54,7 @@ def _case(case: CaseRecord) -> ET.Element:
         kind = {} if case.verdict == SKIP else {"type": case.verdict}
         outcome = ET.SubElement(element, _ELEMENTS[case.verdict], message | kind)
         if case.verdict in FAILING:
-            outcome.text = "\n".join(["", *map(printable, describe([case])), ""])
+            outcome.text = "\n".join(["", *map(printable, describe([case], guest=guest)), ""])
     elif case.verdict == KNOWN:
         ET.SubElement(element, "system-out").text = f"known issue: {one_line(case.reason)}"
     return element

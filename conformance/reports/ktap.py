@@ -8,7 +8,7 @@ tools/testing/kunit/kunit_parser.py looks for it nowhere else.
 from __future__ import annotations
 
 from conformance.record import ERROR, KNOWN, MISS, PASS, SKIP, CaseRecord, Record
-from conformance.reports import FAILING, describe, one_line, printable, title
+from conformance.reports import FAILING, describe, guest_of, one_line, printable, title
 
 _OK = (PASS, KNOWN, SKIP)
 
@@ -25,7 +25,7 @@ def report(record: Record, tap13: bool = False) -> str:
     lines.append(_diagnostic(f"environment {record.environment.name}, started {record.started}"))
     for number, case in enumerate(record.cases, 1):
         if case.verdict in FAILING:
-            lines += [_diagnostic(line) for line in describe([case])]
+            lines += [_diagnostic(line) for line in describe([case], guest=guest_of(record))]
         lines.append(_result(number, case, tap13))
     if record.interrupted:
         lines.append(_diagnostic("interrupted: not every case had its turn"))

@@ -19,6 +19,7 @@ from conformance.reports import (
     Paint,
     describe,
     grouped,
+    guest_of,
     one_line,
     painter,
     plural,
@@ -117,18 +118,19 @@ class Progress(StatusLine):
 def summary(record: Record, color: bool, width: int = WIDTH) -> str:
     """Say what came of a run: what fails first, and how many of what last."""
     paint = painter(color)
-    parts = [_group(group, paint, width) for group in grouped(record.cases)]
+    guest = guest_of(record)
+    parts = [_group(group, paint, width, guest) for group in grouped(record.cases)]
     for verdict in (KNOWN, SKIP):
         parts += _by_reason(record.cases, verdict, paint, width)
     return "\n".join(["\n".join([*part, ""]) for part in parts] + _closing(record, paint)) + "\n"
 
 
-def _group(group: list[CaseRecord], paint: Paint, width: int) -> list[str]:
+def _group(group: list[CaseRecord], paint: Paint, width: int, guest: str) -> list[str]:
     first = group[0]
     head = f"{paint(first.verdict, RED)}  {paint(one_line(title(first)), BOLD)}"
     lines = [f"{head}  ({plural(len(group), 'case')})"]
     lines += [f"  {case.id}" for case in group]
-    return lines + describe(group, paint, width)
+    return lines + describe(group, paint, width, guest)
 
 
 def _by_reason(
