@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What runs in a guest whose kernel has planted faults: traces, with one fault awake at a time.
+
+It is copied into the guest's folder and run there by itself. Answers as
+`conformance.kernels.inside` does; before the answers of each fault comes ``said: fault``. First all
+cases are traced with none awake, one after another, and each answer says which faults it reached:
+places at which the fault would have acted. A fault can change nothing before it is reached, so
+only cases that reach it are traced with it awake.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from conformance import facts, runner
+from conformance.cases import Case, all_cases
+from conformance.kernels.inside import ANSWERS, DONE, HELLO, REQUEST, Journal, fork, keep_in_memory
+from conformance.places import expected_directory
+from conformance.record import OptionsRecord
+from conformance.runner import Planned, Runner
+from conformance.tracing import perf
+from conformance.tracing.image import PROGRAMS
+
+PARAMETERS = Path("/sys/module/origax/parameters")
+AT_ONCE = 16
+"""Cases between two looks at the clock."""
+HANGING = 6
+"""Cases without an answer after which a fault's others are not waited for."""
+MARKED = 0x10000000
+"""The bit of a personality on which faults act, too: see origax.c."""
+
+
+def arm(fault: int) -> None:
+    """Wake a fault; 0 for none."""
+    (PARAMETERS / "fault").write_text(str(fault), encoding="ascii")
+
+
+def reached() -> list[int]:
+    """Give the faults that were reached since the last time."""
+    path = PARAMETERS / "reached"
+    found = [int(word) for word in path.read_text(encoding="ascii").split()]
+    path.write_text("0", encoding="ascii")
+    return found
+
+
+class Guest:
+    """The suite in this guest."""
+
+    def __init__(self, request: Mapping[str, Any], journal: Journal, made: Runner) -> None:
+        self.request = request
+        self.journal = journal
+        self.made = made
+        self.environment = facts.collect(expected_directory(None))
+        vocabulary = facts.vocabulary(expected_directory(None))
+        self.planned = [
+            Planned(case, None, missing)
+            for case in runner.select(all_cases(), request["options"]["patterns"])
+            if not (missing := runner.missing(case, self.environment, vocabulary))
+        ]
+
+    def greet(self) -> None:
+        """Say what this guest is."""
+        self.journal.write(
+            said=HELLO, environment=asdict(self.environment), tool=asdict(runner.tool()),
+            boot_id=runner.boot_id(),
+        )  # fmt: skip
+
+    def unharmed(self) -> dict[str, list[int]]:
+        """Trace every case with no fault awake; returns which faults each reached."""
+        found = {}
+        reached()
+        self.journal.write(said="fault", number=0)
+        for item in self.planned:
+            for _, answer in self.made.run([item]):
+                found[item.case.id] = reached()
+                self._answer(item.case, answer, found[item.case.id])
+        return found
+
+    def harmed(self, fault: Mapping[str, Any], touched: Mapping[str, Sequence[int]]) -> None:
+        """Trace the cases that a fault can harm, and those that are to catch it, with it awake."""
+        number, expected = fault["number"], {case.id for case in _known(fault["cases"])}
+        hurt = [p for p in self.planned if number in touched.get(p.case.id, ())]
+        first = [item for item in self.planned if item.case.id in expected]
+        items = first + [item for item in hurt if item not in first]
+        self.journal.write(said="fault", number=number, cases=len(items))
+        until = time.monotonic() + self.request["seconds"]
+        hanging = 0
+        arm(number)
+        try:
+            for begin in range(0, len(items), AT_ONCE):
+                if time.monotonic() > until or hanging >= HANGING:
+                    break
+                for item, answer in self.made.run(items[begin : begin + AT_ONCE]):
+                    hanging += answer["verdict"] == "MISS"
+                    self._answer(item.case, answer)
+        finally:
+            arm(0)
+
+    def peers(self, number: int) -> None:
+        """Run other programs with a fault awake, on them and on all that they start."""
+        self.journal.write(said="fault", number=number)
+        for program in self.request["peers"]:
+            begun = time.monotonic()
+            arm(number)
+            try:
+                code, said = _run(program, self.request["seconds"])
+            finally:
+                arm(0)
+            self.journal.write(
+                said="peer", program=program, code=code, output=said,
+                seconds=round(time.monotonic() - begun, 1),
+            )  # fmt: skip
+
+    def _answer(self, case: Case, answer: Mapping[str, Any], found: Iterable[int] = ()) -> None:
+        # What a verdict needs; the rest would be half a gigabyte for all faults.
+        lean = [{**each, "stops": []} for each in answer["transcripts"]]
+        self.journal.write(
+            said="answer", id=case.id, answer={**answer, "transcripts": lean}, reached=list(found)
+        )
+
+
+def _run(program: str, seconds: float) -> tuple[int, str]:
+    """Run a program, marked; returns its exit code, -1 if it did not end, and what it printed."""
+    command = [sys.executable, "-I", "-S", "-c", _MARKED, program]
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.DEVNULL,
+            cwd=Path(program).parent, start_new_session=True,
+        )  # fmt: skip
+        try:
+            code = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            code = -1
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        output.seek(0)
+        return code, output.read().decode(errors="replace")[-20000:]
+
+
+_MARKED = f"""
+import ctypes, os, sys
+libc = ctypes.CDLL(None)
+libc.personality(libc.personality(0xFFFFFFFF) | {MARKED:#x})
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def _known(patterns: Sequence[str]) -> Sequence[Case]:
+    return runner.select(all_cases(), patterns) if patterns else ()
+
+
+def main() -> int:
+    """``python inside.py FOLDER``"""
+    keep_in_memory(PROGRAMS, Path("/run/origax"))
+    folder = Path(sys.argv[1])
+    request = json.loads((folder / REQUEST).read_text(encoding="ascii"))
+    options = OptionsRecord(**request["options"])
+    with (folder / ANSWERS).open("ab", buffering=0) as file, perf.held():
+        journal = Journal(file)
+        with Runner(options, fork) as made:
+            guest = Guest(request, journal, made)
+            guest.greet()
+            if request["peers"]:
+                for fault in request["faults"]:
+                    guest.peers(fault["number"])
+            else:
+                touched = request["reached"] or guest.unharmed()
+                for fault in request["faults"]:
+                    guest.harmed(fault, touched)
+        journal.write(said=DONE)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the kernel's own tests say of the same faults, in the same kernel."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mutants.faults import Fault
+from mutants.scoring import Peer, Score
+
+
+def sound(score: Score) -> dict[str, Peer]:
+    """Give the programs that did the same, and failed at nothing new, twice with no fault awake."""
+    twice = score.peers.get(0, {})
+    return {
+        name: ran[0] for name, ran in twice.items()
+        if len(ran) > 1 and len({(each.code, failures(each)) for each in ran}) == 1
+        and ran[0].code >= 0
+    }  # fmt: skip
+
+
+def failures(peer: Peer) -> tuple[str, ...]:
+    """Give the lines in which a test of the kernel's says that something failed."""
+    return tuple(
+        re.sub("0x[0-9a-f]+|[0-9]+", "N", line).strip() for line in peer.output.splitlines()
+        if line.startswith(("[FAIL]", "not ok", "# not ok"))
+    )  # fmt: skip
+
+
+def caught(score: Score, fault: Fault) -> list[str]:
+    """Name the programs that end otherwise, or fail at more, with a fault awake."""
+    found = []
+    for name, before in sound(score).items():
+        for now in score.peers.get(fault.number, {}).get(name, ()):
+            if now.code != before.code or set(failures(now)) - set(failures(before)):
+                found.append(Path(name).name)
+    return found
+
+
+def text(score: Score, planted: Sequence[Fault]) -> str:
+    """Tell which programs can be relied on, which fault each saw, and how many were seen."""
+    base = score.peers.get(0, {})
+    lines = [f"  {Path(name).name:28} exit {ran[0].code:3}, {ran[0].seconds} s" +
+             ("" if name in sound(score) else "  not the same twice, or hangs: left out")
+             for name, ran in base.items()]  # fmt: skip
+    seen: Mapping[str, list[str]] = {each.name: caught(score, each) for each in planted}
+    lines += [f"  {name:34} {', '.join(names) or '-'}" for name, names in seen.items()]
+    count = sum(map(bool, seen.values()))
+    return "\n".join([*lines, f"the kernel's selftests see {count} of {len(planted)}"]) + "\n"

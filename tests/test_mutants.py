@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Planted faults: each edit finds its place, or says that it has moved; and the score."""
+
+import fnmatch
+import re
+from pathlib import Path
+
+import pytest
+from mutants import faults, scoring, table
+from mutants.faults import Edit, Fault
+
+from conformance.cases import all_cases
+from conformance.errors import UsageError
+
+SOURCE = """\
+int one(void)
+{
+	return 1;
+}
+
+int two(void)
+{
+	return 2;
+	return 1;
+}
+"""
+
+
+def edit(way: str, anchor: str, text: str, within: str = "") -> Edit:
+    return Edit("here", "file.c", within, anchor, way, text, ())
+
+
+# Lines go before and after the line of an anchor, and words in an anchor's place.
+def test_apply() -> None:
+    made = faults.apply(
+        SOURCE,
+        [
+            edit("after", "return 2;", "\n\ttwice();\n"),
+            edit("after", "return 2;", "\n\tthrice();\n"),
+            edit("before", "int two", "\n/* one line */\n"),
+            edit("instead", "1", "3", within="int one"),
+        ],
+    )
+    assert made == SOURCE.replace("return 1;", "return 3;", 1).replace(
+        "int two", "/* one line */\nint two"
+    ).replace("return 2;\n", "return 2;\n\ttwice();\n\tthrice();\n")
+
+
+# An anchor that a newer source has no more, or twice, is an error that names file and edit.
+@pytest.mark.parametrize(
+    ("made", "what"),
+    [
+        (edit("after", "return 3;", "x"), "'return 3;' stands there no more"),
+        (edit("after", "return 1;", "x"), "'return 1;' stands there 2 times"),
+        (edit("after", "return 2;", "x", within="int one"), "stands there no more"),
+        (edit("after", "return", "x", within="int three"), "'int three' stands there no more"),
+    ],
+)
+def test_moved(made: Edit, what: str) -> None:
+    with pytest.raises(UsageError, match=what) as raised:
+        faults.apply(SOURCE, [made])
+    assert "file.c" in raised.value.what
+    assert raised.value.on == "here"
+
+
+# Two edits of the same words are refused.
+def test_overlap() -> None:
+    with pytest.raises(UsageError, match="overlaps"):
+        faults.apply(SOURCE, [edit("instead", "return 2", "a"), edit("instead", "2;", "b")])
+
+
+PLANTED = faults.load()
+
+
+# The faults that are there can be read, are enough, and fill every kernel's share.
+def test_enough() -> None:
+    by_kernel = {name: [f for f in PLANTED if name in f.kernels] for name in faults.KERNELS}
+    assert len(by_kernel["6.1"]) >= 60
+    assert len(by_kernel["sid"]) >= 60
+    assert len(by_kernel["6.1-i386"]) >= 15
+
+
+# A fault is guarded by its own number in each edit that does something, and by no other.
+@pytest.mark.parametrize("fault", PLANTED, ids=lambda fault: fault.name)
+def test_guarded(fault: Fault) -> None:
+    for each in fault.edits:
+        numbers = re.findall(r"ORIGAX(?:_OF|_JUMP)?[ (]*(\d+)", each.text)
+        assert set(numbers) <= {str(fault.number)}
+    assert any("ORIGAX" in each.text for each in fault.edits)
+
+
+# Whoever is to catch a fault is a case; only a fault that nobody could see names none.
+@pytest.mark.parametrize("fault", PLANTED, ids=lambda fault: fault.name)
+def test_cases(fault: Fault) -> None:
+    ids = [case.id for case in all_cases()]
+    assert fault.cases or fault.equivalent
+    for pattern in fault.cases:
+        assert any(fnmatch.fnmatchcase(name, pattern) for name in ids), pattern
+
+
+FAULT = Fault("leak", 7, "room", "sees", ("gdb",), ("traps.int3", "steps.*"), ("6.1",), "", ())
+
+
+# What is named counts as caught, what others see is said to be theirs, and nothing is a miss.
+@pytest.mark.parametrize(
+    ("failed", "verdict"),
+    [
+        ({"traps.int3": "orig_ax"}, table.CAUGHT),
+        ({"steps.over": "orig_ax", "views.all": "ax"}, table.CAUGHT),
+        ({"views.all": "ax"}, table.ELSEWHERE),
+        ({}, table.MISSED),
+    ],
+)
+def test_verdict(failed: dict[str, str], verdict: str) -> None:
+    score = scoring.Score(outcomes={7: scoring.Outcome(7, failed)})
+    (row,) = table.rows("6.1", [FAULT], score)
+    assert row.verdict == verdict
+    assert row.failed == len(failed)
+
+
+# A case that failed without having reached the fault is collateral; a hang alone is no catch.
+def test_collateral() -> None:
+    outcome = scoring.Outcome(7, {"traps.int3": "x", "views.all": "y"}, {"views.core": "hung"})
+    score = scoring.Score(outcomes={7: outcome}, reached={"traps.int3": [7], "views.all": [8]})
+    (row,) = table.rows("6.1", [FAULT], score)
+    assert row.collateral == ("views.all",)
+    assert "views.core: hung" in row.why
+
+
+# The score that is kept is read as it was written, and what has become worse is told.
+def test_kept(tmp_path: Path) -> None:
+    good = table.Row("6.1", "leak", table.CAUGHT, ("traps.int3",), 1, 5, (), "")
+    path = tmp_path / "score.toml"
+    table.write([good], {"6.1": "6.1.1"}, path)
+    assert table.read(path) == ({"6.1": "6.1.1"}, [good])
+    missed = table.Row("6.1", "leak", table.MISSED, (), 0, 5, (), "")
+    assert table.worse([missed], [good]) == ["6.1: leak was caught, and is missed"]
+    assert not table.worse([good], [missed])
