@@ -94,10 +94,12 @@ class Nr32(IntEnum):
     brk = 45
     getppid = 64
     gettimeofday = 78
+    vm86old = 113
     wait4 = 114
     sigreturn = 119
     clone = 120
     nanosleep = 162
+    vm86 = 166
     poll = 168
     prctl = 172
     rt_sigreturn = 173

@@ -243,6 +243,10 @@ VOCABULARY: Final[Mapping[str, Fact]] = {
              "use Linux 5.10 or later with CONFIG_MEMBARRIER and CONFIG_RSEQ"),
             ("ldt", bool, "modify_ldt(2) reads this process's table.",
              "use a kernel with CONFIG_MODIFY_LDT_SYSCALL"),
+            ("vm86", bool, "The kernel is 32-bit, and vm86old(2) of no pointer fails with EFAULT, "
+             "not with ENOSYS, nor with EPERM as for who may not map address 0.",
+             "boot a 32-bit kernel with CONFIG_X86_LEGACY_VM86, and run as root or set "
+             "vm.mmap_min_addr to 0"),
             ("perf_swclock", bool, "perf_event_open of the software CPU clock, exclude_kernel, and "
              "O_ASYNC on it, succeed.",
              "run as root or set kernel.perf_event_paranoid to 2 or less, and allow "
@@ -630,7 +634,7 @@ def _libc() -> Any:
 _NUMBERS: Final = (
     {"modify_ldt": 154, "perf_event_open": 298, "membarrier": 324, "rseq": 334}
     if sys.maxsize > 1 << 32
-    else {"modify_ldt": 123, "perf_event_open": 336, "membarrier": 375, "rseq": 386}
+    else {"vm86old": 113, "modify_ldt": 123, "perf_event_open": 336, "membarrier": 375, "rseq": 386}
 )
 """Of arch/x86/entry/syscalls/: Python and glibc wrap none of them."""
 
@@ -730,6 +734,13 @@ def ldt() -> bool:
     return _syscall("modify_ldt", 0, None, 0) == 0
 
 
+def vm86(i386: bool) -> bool:
+    """Ask vm86old(2) to enter that mode with nothing; by its number, a 64-bit call is another."""
+    import errno
+
+    return i386 and _syscall("vm86old", None) == -errno.EFAULT
+
+
 def permission_facts(source: Sources) -> dict[str, Value]:
     """Give the facts of group "permissions", which this process tries out on itself."""
     import resource
@@ -748,6 +759,7 @@ def permission_facts(source: Sources) -> dict[str, Value]:
         "rseq": rseq(),
         "membarrier_rseq": membarrier_rseq(),
         "ldt": ldt(),
+        "vm86": vm86(bool(kernel_facts(source)["i386"])),
         "perf_swclock": counts(1, 0, asynchronous=True),
         "pmu": counts(0, 0, asynchronous=False),
     }

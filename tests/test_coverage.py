@@ -12,9 +12,10 @@ INT80_64 = (14, 15)
 FAST = (16, 17, 18)
 """The sixth argument from the stack, a bad stack for it, and the landing pad as ip."""
 VSYSCALL = (74,)
-IA32 = (7, 9, 20, 22, 24, 36, 37, 39, 40, 41, 42, 43, 54, 55, 85, 86, 94, 104, 105, 112, 115, 117,
-        119, 125, 129, 130, 131)  # fmt: skip
-"""Widths in restarts, in exec, in frames, steps, debug registers, and in what tracers read."""
+IA32 = (7, 9, 20, 22, 23, 24, 36, 37, 39, 40, 41, 42, 43, 54, 55, 85, 86, 94, 104, 105, 112, 115,
+        117, 119, 125, 129, 130, 131)  # fmt: skip
+"""Widths in restarts, in exec, in frames, steps, debug registers, and in what tracers read; and
+virtual-8086 mode."""
 X32 = (13, 32, 36, 54, 55, 86)
 """Bit 30 in numbers: of -1, of restart_syscall(), and at exec and sigreturn."""
 

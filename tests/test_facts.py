@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import signal
@@ -597,6 +598,24 @@ def test_collect() -> None:
     assert environment.name.startswith("linux-")
     assert f".{known['virt']}" in environment.name
     assert all(isinstance(text, str) for text in environment.build.values())
+
+
+# A 32-bit kernel is asked whether this user may enter vm86 mode; a 64-bit one never, as its call of
+# that number is another.
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [(-errno.EFAULT, True), (-errno.EPERM, False), (-errno.ENOSYS, False)],
+)
+def test_vm86(answer: int, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def call(name: str, *arguments: object) -> int:
+        asked.append(name)
+        return answer
+
+    monkeypatch.setattr(facts, "_syscall", call)
+    assert not facts.vm86(i386=False) and not asked
+    assert facts.vm86(i386=True) is expected and asked == ["vm86old"]
 
 
 # Trying what is allowed changes nothing that stays: scheduling class and children are as before.

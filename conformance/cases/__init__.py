@@ -51,7 +51,8 @@ class Probe:
     :param other_cpu: run on another CPU than the tracer's
     :param results: names for the setup's results, in order, to be reported
     :param show: further fields of its handlers' frames: ``mask``, the one that they return to; and
-        ``ds``, ``es``, ``fs``, ``gs``, which a 32-bit program's have
+        ``ds``, ``es``, ``fs``, ``gs``: a 32-bit program's have all of them, a 64-bit one's has the
+        names of the last two
     :param door: by which it enters the kernel, if not by its case's
     """
 

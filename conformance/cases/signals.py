@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from signal import SIGILL, SIGKILL, SIGSEGV, SIGTRAP, SIGUSR1, SIGUSR2, SIGWINCH, Signals
 from typing import Final
@@ -52,6 +52,10 @@ KINDS: Final = (("rt", HANDLER), ("old", OLD))
 FAST: Final = ("sysenter", "syscall32")
 """The doors of __kernel_vsyscall."""
 DATA_SEGMENTS: Final = ("ds", "es", "fs", "gs")
+NO_SELECTORS: Final = ("fs", "gs")
+"""Names that a 64-bit frame keeps for what it no longer holds."""
+JUNK_64: Final = 0x30 | 0xF00D << 16 | 0xFEED << 32 | 0x28 << 48
+"""cs, gs, fs and ss of a 64-bit frame: those of 64-bit code with RPL 0, and junk between."""
 BAD_SELECTORS: Final = (
     ("cs", "null", 0), ("cs", "kernel", 0x08), ("cs", "data", 0x2B), ("cs", "beyond", 0xFFFB),
     ("ss", "null", 0), ("ss", "kernel", 0x18), ("ss", "code", 0x23), ("ss", "beyond", 0xFFFB),
@@ -544,9 +548,9 @@ def bad_iret(trace: Trace) -> None:
 # --- what is in the frames of 32-bit programs alone ---
 
 
-def follow_return(task: Task) -> None:
-    """From the stop of SIGUSR1, pass it on, and take its handler's return: enter and exit."""
-    task.syscall(SIGUSR1)
+def follow_return(task: Task, signo: int = SIGUSR1) -> None:
+    """From the stop of a signal, pass it on, and take its handler's return: enter and exit."""
+    task.syscall(signo)
     task.syscall()
 
 
@@ -601,23 +605,47 @@ def frame_selectors(trace: Trace) -> None:
     return, and into the loop send it once more.
     """
     for kind, handler in KINDS:
-        probe = replace(
-            SPINNING, handlers=[handler], skip=False, edits=junk(), quit_after=2, show=DATA_SEGMENTS
-        )
-        trace.heading(frame=kind, entry="interrupt")
-        with trace.launch(probe) as task:
-            strike(task)
-            follow_return(task)
-            strike(task)
-            task.cont(SIGUSR1)
-        trace.control(probe, sending(SIGUSR1, SIGUSR1))
-        probe = replace(to_oneself(trace, handler), edits=junk(), show=DATA_SEGMENTS)
-        trace.heading(frame=kind, entry="call")
-        with trace.launch(probe) as task:
-            task.cont()
-            follow_return(task)
-            task.finish()
-        trace.control(probe)
+        by_interrupt_and_call(trace, kind, handler, junk(), DATA_SEGMENTS)
+
+
+def by_interrupt_and_call(
+    trace: Trace, kind: str, handler: Handler, edits: Mapping[str, int], show: Sequence[str]
+) -> None:
+    """Into a handler and back, twice from a loop of user code, and once out of a call."""
+    probe = replace(SPINNING, handlers=[handler], skip=False, edits=edits, quit_after=2, show=show)
+    trace.heading(frame=kind, entry="interrupt")
+    with trace.launch(probe) as task:
+        strike(task)
+        follow_return(task)
+        strike(task)
+        task.cont(SIGUSR1)
+    trace.control(probe, sending(SIGUSR1, SIGUSR1))
+    probe = replace(to_oneself(trace, handler), edits=edits, show=show)
+    trace.heading(frame=kind, entry="call")
+    with trace.launch(probe) as task:
+        task.cont()
+        follow_return(task)
+        task.finish()
+    trace.control(probe)
+
+
+@case("signals.frame_selectors_64", door="syscall64", also=["int80_64", "x32"], covers=[85, 86])
+def frame_selectors_64(trace: Trace) -> None:
+    """Send SIGUSR1 into a loop of 64-bit code, have a program send it itself by a call, and have
+    one run into INT3. Their handlers write selectors with RPL 0 into cs and ss, and junk where fs
+    and gs have their names; follow their return, and into the loop send it once more.
+    """
+    edits = {"segments": JUNK_64}
+    by_interrupt_and_call(trace, "rt", HANDLER, edits, NO_SELECTORS)
+    probe = Probe(
+        site="to_int3", handlers=[replace(HANDLER, signo=SIGTRAP)], edits=edits, show=NO_SELECTORS
+    )
+    trace.heading(frame="rt", entry="exception")
+    with trace.launch(probe) as task:
+        task.cont()
+        follow_return(task, SIGTRAP)
+        task.finish()
+    trace.control(probe)
 
 
 @case("signals.bad_selectors", door="int80_32", covers=[22, 86, 92, 119])
