@@ -12,6 +12,7 @@ from conformance.abi import WORD, number
 from conformance.cases import Handler, Probe, case
 from conformance.doors import CALLS
 from conformance.tracing import requests
+from conformance.tracing.snapshot import Stop
 from conformance.tracing.tracee import Task, Trace
 
 KILL_PROCESS: Final = 0x8000_0000
@@ -50,8 +51,13 @@ def to_the_end(task: Task) -> None:
     stop = task.syscall()
     while not stop.ended and stop.regs["orig_ax"] != task.trace.number("exit_group"):
         stop = task.syscall(stop.signo)
-    if not stop.ended:
-        task.finish()
+    go_on(task, stop)
+
+
+def go_on(task: Task, stop: Stop) -> None:
+    """PTRACE_CONT from that stop until the program is gone, passing every signal on."""
+    while not stop.ended:
+        stop = task.cont(stop.signo)
 
 
 # What a filter answers by itself
@@ -75,10 +81,12 @@ def errno_(trace: Trace) -> None:
 @case("filters.errno_signal", door="syscall64", also=CALLS, covers=[25, 34, 35, 67, 84])
 def errno_signal(trace: Trace) -> None:
     """A filter answers getppid() with a code that restarts an interrupted call; at its exit stop,
-    send a signal. With a handler, and with none, where the tracer suppresses the signal.
+    send a signal. With a handler, and with none, where the tracer suppresses the signal; not with
+    ERESTART_RESTARTBLOCK there, for a program inherits its parent's last restart block.
     """
-    for name, handlers in (("plain", [Handler(signal.SIGUSR1)]), ("none", [])):
-        for code in CODES:
+    ways = {"plain": ([Handler(signal.SIGUSR1)], CODES), "none": ([], CODES[:-1])}
+    for name, (handlers, codes) in ways.items():
+        for code in codes:
             trace.heading(handler=name, errno=code)
             probe = replace(answered(trace, ERRNO + code), handlers=handlers)
             with trace.launch(probe) as task:
@@ -87,11 +95,9 @@ def errno_signal(trace: Trace) -> None:
                 task.signal(signal.SIGUSR1)
                 stop = task.syscall()
                 if handlers:
-                    task.cont(stop.signo)
+                    go_on(task, stop)
                 else:
-                    task.syscall()
-                    task.syscall()
-                    task.finish()
+                    to_the_end(task)
     trace.control(probe)
 
 
@@ -117,6 +123,7 @@ def trap(trace: Trace) -> None:
             task.syscall()
         task.finish()
     trace.control(ways["handled"])
+
 
 @case("filters.kill", door="syscall64", also=CALLS, covers=[62, 69])
 def kill(trace: Trace) -> None:
@@ -180,15 +187,14 @@ def trace_alone(trace: Trace) -> None:
     for change in changes:
         tell(trace, change)
         with trace.launch(probe, TRACED) as task:
-            task.cont()
-            if change:
+            stop = task.cont()
+            if change and not stop.ended:
                 task.poke(**change)
-            task.finish()
+            go_on(task, stop)
     trace.heading(then="SYSCALL")
     with trace.launch(probe, TRACED) as task:
-        task.cont()
-        task.syscall()
-        task.finish()
+        stop = task.cont()
+        go_on(task, stop if stop.ended else task.syscall())
     trace.control(probe)
 
 
