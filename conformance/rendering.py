@@ -108,11 +108,11 @@ class _Names:
     def plain(self, word: int) -> str:
         return self.pids.get(word) or self.address(word)
 
-    def call(self, word: int, arch: str) -> str:
+    def call(self, word: int, arch: str, bits: int = 0) -> str:
         numbers = self.context.numbers
         if (numbers is abi.Nr32) != (arch == "i386"):
             numbers = abi.Nr32 if arch == "i386" else abi.Nr
-        return abi.call(word, numbers, self.bits)
+        return abi.call(word, numbers, bits or self.bits)
 
     def result(self, word: int) -> str:
         if word == self.own.get("ax") and word >> 16 in PATTERNS:
@@ -253,7 +253,7 @@ def _siginfo(info: Siginfo, names: _Names) -> dict[str, str]:
     if name in FAULTS and told:
         fields["addr"] = names.plain(info.addr)
     if name == "SIGSYS" and told:
-        nr = names.call(info.sysno & abi.WORD, ARCHES.get(info.arch, ""))
+        nr = names.call(info.sysno & 0xFFFF_FFFF, ARCHES.get(info.arch, ""), 32)  # an int
         fields |= {"call_addr": names.plain(info.addr), "syscall": nr, "arch": hex(info.arch)}
     return fields
 

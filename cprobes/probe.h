@@ -247,6 +247,13 @@ static inline long fork_tethered(void)
 	return pid;
 }
 
+/*
+ * Has seccomp answer calls by rules, each a number and what to answer, action
+ * and data; number 0 ends them, and calls of no rule are allowed. Returns 0 or
+ * -errno. It is in common/filters.c.
+ */
+long origax_filter(const uint64_t *rules) __attribute__((visibility("hidden")));
+
 /* Stack 0 is the site's, 1 the alternate signal stack. */
 #define STACK_BYTES 65536
 #define STACK_SIZE STACK_BYTES

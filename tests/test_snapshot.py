@@ -10,6 +10,7 @@ from conformance._native import ffi
 
 from conformance.abi import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64, REGISTERS_32, Nr
 from conformance.cases import Probe
+from conformance.cases.filters import TRACE
 from conformance.doors import OWN
 from conformance.facts import Environment
 from conformance.tracing import requests, snapshot
@@ -17,8 +18,8 @@ from conformance.tracing.snapshot import Siginfo, Stop, decode
 from conformance.tracing.tracee import Options, Task, Trace
 
 FILTERED = Probe(
-    site="syscall", setup="views_filter", regs=OWN.call("getppid"),
-    args=[0x123, OWN.number("getppid")],
+    site="syscall", setup="filter", regs=OWN.call("getppid"),
+    args=[OWN.number("getppid"), TRACE + 0x123],
 )  # fmt: skip
 WIDE = requests.BITS == 64
 """Whether this tracer is a 64-bit one; otherwise what it reads itself is what is narrow."""

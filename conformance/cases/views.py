@@ -25,6 +25,7 @@ from conformance.abi import (
     flags,
 )
 from conformance.cases import Handler, Probe, case
+from conformance.cases.filters import DATA, TRACE, TRACED, answered
 from conformance.doors import ABIS, CALLS, IA32
 from conformance.tracing import core, perf, program, requests
 from conformance.tracing.image import executable
@@ -48,8 +49,6 @@ CODE_64, CODE_32 = 0x33, 0x23
 TF = 0x100
 AT_EMPTY_PATH = 0x1000
 NO_NOTE = 0x7777
-RET_DATA = 0x123
-"""What the filter of the setup views_filter says to the tracer."""
 REGS_SIZE = 8 * len(REGISTERS)
 
 
@@ -280,11 +279,8 @@ def seccomp(trace: Trace) -> None:
     """Read every view at the enter stop, the seccomp event and the exit stop of getppid(), which a
     filter has the tracer see.
     """
-    number = trace.number("getppid")
-    probe = Probe(
-        site="syscall", setup="views_filter", regs={"ax": number}, args=[RET_DATA, number]
-    )
-    with trace.launch(probe, requests.O_BASE | requests.O_TRACESECCOMP) as task:
+    probe = answered(trace, TRACE + DATA)
+    with trace.launch(probe, TRACED) as task:
         for _ in range(3):
             proc(trace, task, task.syscall())
         task.finish()

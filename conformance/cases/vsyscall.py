@@ -10,6 +10,7 @@ from typing import Final
 
 from conformance.abi import RESTARTS, Nr
 from conformance.cases import Handler, Probe, case
+from conformance.cases.filters import DATA, ERRNO, KILL_PROCESS, KILL_THREAD, TRACE, TRACED, TRAP
 from conformance.tracing import requests
 from conformance.tracing.snapshot import Stop
 from conformance.tracing.tracee import Task, Trace
@@ -22,14 +23,6 @@ UNMAPPED: Final = 16
 KERNEL: Final = 0xFFFF_FFFF_8100_0000
 NON_CANONICAL: Final = 1 << 63
 
-KILL_PROCESS: Final = 0x8000_0000
-KILL_THREAD: Final = 0
-TRAP: Final = 0x0003_0000
-ERRNO: Final = 0x0005_0000
-TRACE: Final = 0x7FF0_0000
-"""Actions of seccomp filters (include/uapi/linux/seccomp.h); their data is added."""
-DATA: Final = 0x123
-TRACED: Final = requests.O_BASE | requests.O_TRACESECCOMP
 TO_THE_END: Final = TRACED | requests.O_TRACEEXIT
 
 SA_ONSTACK: Final = 0x0800_0000
@@ -50,7 +43,7 @@ def call(nr: Nr = Nr.getcpu, **registers: int) -> Probe:
 
 def filtered(answer: int, nr: Nr = Nr.getcpu, *handlers: Handler) -> Probe:
     """The same where seccomp answers that call so."""
-    probe = replace(call(nr), setup="vsyscall_filter", args=[answer, nr])
+    probe = replace(call(nr), setup="filter", args=[nr, answer])
     return replace(probe, handlers=[SEGV, *handlers])
 
 

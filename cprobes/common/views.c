@@ -3,10 +3,7 @@
 #include "probe.h"
 
 #include <asm/ldt.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <linux/fcntl.h>
-#include <linux/prctl.h>
 #include <linux/resource.h>
 
 /*
@@ -14,29 +11,6 @@
  * system call: orig_ax is -1.
  */
 SITE("views_int3", "int3");
-
-/*
- * SECCOMP_RET_TRACE with data arg[0] for the call of number arg[1]; all others
- * are allowed. No privilege is needed, since the program gives up all new ones.
- */
-SETUP(views_filter)
-{
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-			 offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, board->arg[1], 0, 1),
-		BPF_STMT(BPF_RET | BPF_K,
-			 SECCOMP_RET_TRACE | board->arg[0]),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog prog = { sizeof(code) / sizeof(*code), code };
-	long error = sys(NR(prctl), PR_SET_NO_NEW_PRIVS, 1, 0, 0);
-
-	if (!error)
-		error = sys(NR(seccomp), SECCOMP_SET_MODE_FILTER, 0,
-			    (long)&prog, 0);
-	return -error;
-}
 
 /*
  * The program's core file is to be written, into the directory that is open as

@@ -8,10 +8,6 @@
  */
 #include "probe.h"
 
-#include <linux/filter.h>
-#include <linux/prctl.h>
-#include <linux/seccomp.h>
-
 /*
  * CALL of bx, an address of the page. Emulated, it comes back to vsyscall_back
  * with the result in ax, and every other register as it was; refused, SIGSEGV
@@ -60,29 +56,6 @@ SITE("to_vsyscall_own_tf",
      "popfq\n"
      "nop\n");
 
-/* A filter that answers the call of that number so, and allows all others. */
-static long filter(uint32_t answer, uint32_t nr)
-{
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-			 offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, answer),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog prog = { sizeof(code) / sizeof(*code), code };
-	long error = sys(NR(prctl), PR_SET_NO_NEW_PRIVS, 1, 0, 0);
-
-	return error ? error : sys(NR(seccomp), SECCOMP_SET_MODE_FILTER, 0,
-				   (long)&prog, 0);
-}
-
-/* seccomp answers the call of number arg[1] by arg[0], action and data. */
-SETUP(vsyscall_filter)
-{
-	return -filter(board->arg[0], board->arg[1]);
-}
-
 /*
  * For to_vsyscall_value: the call of number arg[0] is to write to result[0].
  * It may be a time, which is right if less than 64 seconds late, or this CPU.
@@ -91,6 +64,7 @@ SETUP(vsyscall_filter)
 SETUP(vsyscall_value)
 {
 	long nr = board->arg[0];
+	uint64_t rules[] = { nr, board->arg[1], 0 };
 
 	board->result[0] = nr == NR(getcpu) ? UINT32_MAX : 0;
 	board->in_.di = address_of(board->result);
@@ -99,5 +73,5 @@ SETUP(vsyscall_value)
 	board->in_.r12 = nr == NR(getcpu) ? board->cpu
 					   : sys(NR(time), 0, 0, 0, 0);
 	board->in_.r13 = nr == NR(time) ? board->in_.r12 : 0;
-	return board->arg[1] ? -filter(board->arg[1], nr) : 0;
+	return board->arg[1] ? -origax_filter(rules) : 0;
 }
