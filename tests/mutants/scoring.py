@@ -25,8 +25,8 @@ from conformance.record import CaseRecord, OptionsRecord
 from mutants.faults import Fault
 
 INSIDE: Final = Path(__file__).resolve().parent / "inside.py"
-OPTIONS: Final = OptionsRecord(frames=20, repeat=1, timeout=5.0, jobs=CPUS, patterns=())
-"""A case takes half a second at most: one that hangs is not to cost much."""
+OPTIONS: Final = OptionsRecord(frames=20, repeat=1, timeout=10.0, jobs=CPUS, patterns=())
+"""A case takes a second at most: one that hangs is not to cost much."""
 SECONDS: Final = 60.0
 """After which no more of a fault's cases are begun."""
 COMING_UP: Final = 120.0
