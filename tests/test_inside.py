@@ -19,7 +19,7 @@ def traced(folder: Path, *patterns: str) -> list[dict[str, Any]]:
     (folder / REQUEST).write_text(json.dumps(asdict(options)), encoding="ascii")
     script = "import sys, pathlib; from conformance.kernels import inside; "
     script += "inside.trace(pathlib.Path(sys.argv[1]))"
-    subprocess.run([sys.executable, "-c", script, str(folder)], check=True)
+    subprocess.run([sys.executable, "-P", "-c", script, str(folder)], check=True)
     return [json.loads(line) for line in (folder / ANSWERS).read_bytes().splitlines()]
 
 
@@ -38,6 +38,6 @@ def test_killed() -> None:
     """A copy that is killed says so to who waits for it, as a process of its own would."""
     script = "from conformance.kernels import inside; made = inside.fork((0,)); made.kill(); "
     done = subprocess.run(
-        [sys.executable, "-c", script + "print(made.wait())"], check=True, capture_output=True
+        [sys.executable, "-P", "-c", script + "print(made.wait())"], check=True, capture_output=True
     )
     assert int(done.stdout) == -signal.SIGKILL
