@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import records
 from mutants import faults, scoring, table
 from mutants.faults import Edit, Fault
 
@@ -125,6 +126,16 @@ def test_collateral() -> None:
     (row,) = table.rows("6.1", [FAULT], score)
     assert row.collateral == ("views.all",)
     assert "views.core: hung" in row.why
+
+
+# A case that failed with no fault awake catches none, and is told.
+def test_unsound() -> None:
+    outcome = scoring.Outcome(7, {"traps.int3": "x"})
+    before = {"traps.int3": records.case("traps.int3", "FAIL", reason="always")}
+    score = scoring.Score(outcomes={7: outcome}, unharmed=before)
+    (row,) = table.rows("6.1", [FAULT], score)
+    assert row.verdict == table.MISSED
+    assert table.unharmed(score) == ["traps.int3: FAIL: always"]
 
 
 # The score that is kept is read as it was written, and what has become worse is told.

@@ -32,6 +32,7 @@ SECONDS: Final = 60.0
 COMING_UP: Final = 120.0
 SILENT: Final = 90.0
 """Seconds without a word after which a guest is taken for lost."""
+CONFORMING: Final = (record_module.PASS, record_module.KNOWN, record_module.SKIP)
 LOST: Final = 3
 """Guests in a row that may be lost before the first of their faults is answered."""
 
@@ -42,14 +43,12 @@ class Outcome:
 
     :ivar failed: cases that did not conform, by id, with what each says
     :ivar silent: cases that gave no verdict: they hung, or the harness broke
-    :ivar conforming: how many saw nothing
     :ivar untried: how many were not begun, because time was over
     """
 
     fault: int
     failed: dict[str, str] = field(default_factory=dict)
     silent: dict[str, str] = field(default_factory=dict)
-    conforming: int = 0
     untried: int = 0
     lost: str = ""
     cases: int = 0
@@ -78,6 +77,13 @@ class Score:
     peers: dict[int, dict[str, list[Peer]]] = field(default_factory=dict)
     environment: Environment | None = None
     lost: str = ""
+
+    @property
+    def unsound(self) -> dict[str, CaseRecord]:
+        """The cases that did not conform with no fault awake: they tell nothing of one."""
+        return {
+            name: case for name, case in self.unharmed.items() if case.verdict not in CONFORMING
+        }
 
     def collateral(self, outcome: Outcome) -> list[str]:
         """Name the cases that failed though they had not reached the fault."""
@@ -202,11 +208,9 @@ def _take(made: Score, now: int, entry: Mapping[str, Any], case: CaseRecord) -> 
     outcome = made.outcomes[now]
     outcome.cases += 1
     outcome.untried = max(0, outcome.untried - 1)
-    if case.verdict in (record_module.PASS, record_module.KNOWN, record_module.SKIP):
-        outcome.conforming += 1
-    elif case.verdict in (record_module.FAIL, record_module.UNSTABLE):
+    if case.verdict in (record_module.FAIL, record_module.UNSTABLE):
         outcome.failed[case.id] = _shown(case)
-    elif case.verdict != record_module.NOGOLDEN:
+    elif case.verdict not in (*CONFORMING, record_module.NOGOLDEN):
         outcome.silent[case.id] = case.reason
 
 

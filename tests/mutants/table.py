@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from conformance import record, tables
+from conformance import tables
 from conformance.files import replace_all
 from mutants.faults import Fault
 from mutants.scoring import Outcome, Score
@@ -61,12 +61,9 @@ def rows(kernel: str, planted: Sequence[Fault], score: Score) -> list[Row]:
 def _row(kernel: str, fault: Fault, outcome: Outcome | None, score: Score) -> Row:
     if outcome is None:
         return Row(kernel, fault.name, LOST, (), 0, 0, (), "", "no guest came to it")
-    named = [
-        name for name in sorted(outcome.failed)
-        if any(name == p or fnmatch.fnmatchcase(name, p) for p in fault.cases)
-    ]  # fmt: skip
-    # A fault does not show in how a case failed with none awake.
-    caught = (*named, *(name for name in sorted(outcome.failed) if name not in named))
+    failed = sorted(outcome.failed.keys() - score.unsound.keys())
+    named = [name for name in failed if any(fnmatch.fnmatchcase(name, p) for p in fault.cases)]
+    caught = (*named, *(name for name in failed if name not in named))
     verdict = CAUGHT if named else ELSEWHERE if caught else MISSED
     if not caught and fault.equivalent:
         verdict = EQUIVALENT
@@ -84,11 +81,7 @@ def _row(kernel: str, fault: Fault, outcome: Outcome | None, score: Score) -> Ro
 
 def unharmed(score: Score) -> list[str]:
     """Name what did not conform with no fault awake."""
-    fine = (record.PASS, record.KNOWN, record.SKIP)
-    return [
-        f"{case.id}: {case.verdict}: {case.reason}"
-        for case in score.unharmed.values() if case.verdict not in fine
-    ]  # fmt: skip
+    return [f"{case.id}: {case.verdict}: {case.reason}" for case in score.unsound.values()]
 
 
 def text(made: Iterable[Row], loud: bool) -> str:
@@ -122,14 +115,12 @@ def summary(made: Sequence[Row]) -> str:
 
 def write(made: Iterable[Row], releases: dict[str, str], path: Path = PATH) -> None:
     """Keep the score; rows of kernels that were not scored stay."""
-    kept = {(row.kernel, row.fault): row for row in read(path)[1]} if path.exists() else {}
-    known = read(path)[0] if path.exists() else {}
-    fresh = {(row.kernel, row.fault): row for row in made}
-    kept = {key: row for key, row in kept.items() if key[0] not in releases} | fresh
+    known, before = read(path) if path.exists() else ({}, [])
+    kept = [*(row for row in before if row.kernel not in releases), *made]
     parts = [_HEAD.format(named=NAMED)]
     for name, release in sorted((known | releases).items()):
         parts.append(f'[[kernel]]\nname = "{name}"\nrelease = "{release}"\n')
-    for row in kept.values():
+    for row in kept:
         names = ", ".join(f'"{name}"' for name in row.caught)
         parts.append(
             f'[[score]]\nkernel = "{row.kernel}"\nfault = "{row.fault}"\n'
