@@ -60,6 +60,18 @@ def go_on(task: Task, stop: Stop) -> None:
         stop = task.cont(stop.signo)
 
 
+def follow_each(trace: Trace, what: str, ways: Mapping[str, Probe]) -> None:
+    """Follow each program by PTRACE_SYSCALL until it leaves, and run its control.
+
+    :param what: names in the transcript what the programs differ in
+    """
+    for name, probe in ways.items():
+        trace.heading(**{what: name})
+        with trace.launch(probe) as task:
+            to_the_end(task)
+        trace.control(probe)
+
+
 # What a filter answers by itself
 
 
@@ -112,11 +124,7 @@ def trap(trace: Trace) -> None:
         "ignored": replace(probe, handlers=[replace(SIGSYS, ignore=True)]),
         "blocked": replace(probe, handlers=[SIGSYS], blocked=[signal.SIGSYS]),
     }
-    for name, way in ways.items():
-        trace.heading(sigsys=name)
-        with trace.launch(way) as task:
-            to_the_end(task)
-        trace.control(way)
+    follow_each(trace, "sigsys", ways)
     trace.heading(sigsys="suppressed")
     with trace.launch(ways["handled"]) as task:
         for _ in range(3):
@@ -342,11 +350,7 @@ def dispatch(trace: Trace) -> None:
         "caught": dispatched(trace), "filtered": dispatched(trace, answer=ERRNO + EPERM),
         "through": dispatched(trace, everywhere=True),
     }  # fmt: skip
-    for name, probe in ways.items():
-        trace.heading(call=name)
-        with trace.launch(probe) as task:
-            to_the_end(task)
-        trace.control(probe)
+    follow_each(trace, "call", ways)
     trace.heading(call="emulated")
     with trace.launch(dispatched(trace)) as task:
         task.take(requests.SYSEMU)
@@ -359,9 +363,6 @@ def dispatch_number(trace: Trace) -> None:
     """Syscall user dispatch catches calls of number -1, of one beyond the table, and of each that,
     rolled back into ax, reads as a code for a restart; pass SIGSYS on to its handler.
     """
-    for nr in (-1, BEYOND, *(-code for code in CODES)):
-        trace.heading(number=nr)
-        probe = replace(dispatched(trace), regs={"ax": nr})
-        with trace.launch(probe) as task:
-            to_the_end(task)
-        trace.control(probe)
+    numbers = (-1, BEYOND, *(-code for code in CODES))
+    ways = {str(nr): replace(dispatched(trace), regs={"ax": nr}) for nr in numbers}
+    follow_each(trace, "number", ways)
