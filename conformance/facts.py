@@ -37,6 +37,9 @@ EXEC_SECONDS: Final = 5.0
 ROUNDS: Final = 4
 READS: Final = 4
 """Direct reads of one round: each raises one interrupt, or two complete in one."""
+CLOCK: Final = re.compile(r"(timer|hpet|rtc)\d*")
+"""Who handles a clock's interrupt in a numbered row (arch/x86/kernel/time.c and hpet.c,
+drivers/rtc/rtc-cmos.c, arch/x86/xen/time.c)."""
 BLOCK: Final = 4096
 """Bytes of one direct read: a multiple of every disk's logical block."""
 TICK_SECONDS: Final = 0.1
@@ -829,29 +832,24 @@ def read_interrupts() -> Mapping[str, tuple[int, ...]]:
     return {row: interrupt.counts for row, interrupt in _interrupts().items()}
 
 
-def landing(
-    rounds: Sequence[Mapping[str, Interrupt]], reads: int,
-    idle: Mapping[str, Interrupt] | None = None,
-) -> tuple[str, int] | None:  # fmt: skip
+def landing(rounds: Sequence[Mapping[str, Interrupt]], reads: int) -> tuple[str, int] | None:
     """Find the numbered row and the CPU that counted one interrupt for each read.
 
     :param rounds: /proc/interrupts before the first round of reads, and after each
     :param reads: direct reads of one round
-    :param idle: /proc/interrupts after as long again without reads, which a clock does not mind
 
     Other traffic adds interrupts, and may complete with ours in one, so that a count is neither
-    exact nor alone: it must move by three quarters of the reads in every round.
+    exact nor alone: it must move by three quarters of the reads in every round. A clock does that
+    when reads are as slow as its ticks: it is known by its name.
     """
     found: list[tuple[int, str, int]] = []
     for row, first in rounds[0].items():
-        if not row.isdigit():
+        if not row.isdigit() or CLOCK.fullmatch(first.name):
             continue
         columns = [after[row].counts if row in after else first.counts for after in rounds]
-        without = idle[row].counts if idle and row in idle else columns[-1]
-        for cpu, (*totals, rest) in enumerate(zip(*columns, without, strict=False)):
+        for cpu, totals in enumerate(zip(*columns, strict=False)):
             moves = [after - before for before, after in pairwise(totals)]
-            enough = reads * 3 / 4
-            if min(moves) >= enough and rest - totals[-1] < enough * len(moves):
+            if min(moves) >= reads * 3 / 4:
                 found.append((sum(moves), row, cpu))
     return min(found)[1:] if found else None
 
@@ -884,14 +882,14 @@ def _watched(path: Path, affinity: set[int]) -> Device | None:
         with mmap.mmap(-1, BLOCK) as buffer:
             for _ in range(TRIES):
                 os.sched_setaffinity(0, {cpu})
-                rounds, idle = _rounds(fd, buffer)
-                where = landing(rounds, READS, idle)
+                rounds = _rounds(fd, buffer)
+                where = landing(rounds, READS)
                 if where and where[1] == cpu:
                     return Device(path, rounds[0][where[0]].name, int(where[0]), cpu)
                 if where and where[1] in affinity:
                     # With one queue for all CPUs, the interrupt stays where it is.
                     cpu = where[1]
-                elif where or landing([rounds[0], rounds[-1]], READS, idle) is None:
+                elif where or landing([rounds[0], rounds[-1]], READS) is None:
                     return None
     except OSError:
         return None
@@ -900,20 +898,15 @@ def _watched(path: Path, affinity: set[int]) -> Device | None:
     return None
 
 
-def _rounds(fd: int, buffer: Any) -> tuple[list[dict[str, Interrupt]], dict[str, Interrupt]]:
+def _rounds(fd: int, buffer: Any) -> list[dict[str, Interrupt]]:
     # The first read may have to write the file's pages back.
     os.preadv(fd, [buffer], 0)
     seen = [_interrupts()]
-    begun = time.monotonic()
     for _ in range(ROUNDS):
         for _ in range(READS):
             os.preadv(fd, [buffer], 0)
         seen.append(_interrupts())
-    # Computing, which keeps a clock's ticks going.
-    end = 2 * time.monotonic() - begun
-    while time.monotonic() < end:
-        pass
-    return seen, _interrupts()
+    return seen
 
 
 def _readable(candidates: Iterator[Path]) -> Iterator[Path]:

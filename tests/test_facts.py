@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -449,12 +450,34 @@ def test_landing_prefers_the_closest() -> None:
     assert facts.landing(rounds(both, both), 4) == ("36", 1)
 
 
-# A clock that ticks as often as reads complete goes on without them: it is no device.
-def test_landing_passes_over_a_clock() -> None:
-    both = {"0": (4, 0), "36": (0, 5)}
-    *reading, idle = rounds(both, both, {"0": (8, 0), "36": (0, 0)})
-    assert facts.landing(reading, 4) == ("0", 0)
-    assert facts.landing(reading, 4, idle) == ("36", 1)
+# A clock that ticks as often as reads complete is no device, whatever counts more than it.
+@pytest.mark.parametrize("name", ["timer", "timer1", "hpet2", "rtc0"])
+def test_landing_passes_over_a_clock(name: str) -> None:
+    ticking = rounds({"0": (4, 0), "36": (0, 5)}, {"0": (4, 0), "36": (0, 5)})
+    clock = [row | {"0": replace(row["0"], name=name)} for row in ticking]
+    assert facts.landing(clock, 4) == ("36", 1)
+    assert facts.landing(ticking, 4) == ("0", 0)
+
+
+READER = """
+import mmap, os, sys
+fd, page = os.open(sys.argv[1], os.O_RDONLY | os.O_DIRECT), mmap.mmap(-1, 4096)
+while True:
+    os.preadv(fd, [page], 0)
+"""
+
+
+# Another who never ceases to read the same disk does not hide it.
+def test_block_device_of_a_busy_disk() -> None:
+    quiet = facts.block_device()
+    if quiet is None:
+        pytest.skip("no disk here raises interrupts")
+    with subprocess.Popen([sys.executable, "-c", READER, str(quiet.path)]) as reader:
+        try:
+            found = [facts.block_device() for _ in range(5)]
+        finally:
+            reader.kill()
+    assert [device and (device.irq, device.cpu) for device in found] == [(quiet.irq, quiet.cpu)] * 5
 
 
 # Reads that raise nothing, or no longer, find no device.
