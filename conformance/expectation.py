@@ -810,6 +810,27 @@ def judge(
     return replace(plain, reason=f"{plain.reason}; nor is it the known issue: {known.reason}")
 
 
+def judge_beginning(
+    expectation: Expectation,
+    facts: Mapping[str, Value],
+    transcript: Transcript,
+    known: KnownIssue | None = None,
+) -> Judgement | None:
+    """Judge a transcript that was cut short: FAIL, or None if it conforms as far as it goes.
+
+    :raises UsageError: two variants fit
+    """
+    variant = expectation.choose(facts)
+    so_far = [each.transcript[: len(transcript)] for each in (variant, known) if each]
+    if not variant or any(not align(each, transcript) for each in so_far):
+        return None
+    differences = align(so_far[0], transcript)
+    last = max(i for i, each in enumerate(differences) if each.observed is not None)
+    told = differences[: last + 1]
+    more = f", and {last} more" if last else ""
+    return Judgement("FAIL", variant.name, told, (), told[0].change + more, 0)
+
+
 def _judge_golden(
     expectation: Expectation, facts: Mapping[str, Value], transcript: Transcript
 ) -> Judgement:

@@ -127,21 +127,25 @@ def judge(
         breaks=wanted.breaks if wanted else (), source=wanted.source if wanted else (),
         probes=answer["probes"], measured=answer["measured"], duration=answer["duration"],
     )  # fmt: skip
-    if answer["verdict"]:
-        return record
-    if len(transcripts) > 1:
+    if len(transcripts) > 1 and not answer["verdict"]:
         counts = " and ".join(str(t.count) for t in transcripts)
         reason = f"{answer['repeats']} repeats gave {len(transcripts)} transcripts ({counts} times)"
         return replace(record, verdict=record_module.UNSTABLE, reason=reason)
     try:
-        seen = parse("\n".join(transcripts[0].lines))
+        seen = [parse("\n".join(each.lines)) for each in transcripts]
     except ValueError as error:  # a case's own word would not be read by anybody
         reason = f"the transcript is garbled: {error}"
         return replace(record, verdict=record_module.ERROR, reason=reason)
-    judged = expectation.judge(
-        wanted, environment.facts, seen,
-        expectation.known_here(known, case.id, environment.facts),
-    )  # fmt: skip
+    known_issue = expectation.known_here(known, case.id, environment.facts)
+    if not answer["verdict"]:
+        judged = expectation.judge(wanted, environment.facts, seen[0], known_issue)
+    elif wanted and seen and (
+        # What was seen already differs: that is why the case did not come to its end, perhaps.
+        cut := expectation.judge_beginning(wanted, environment.facts, seen[-1], known_issue)
+    ):
+        judged = replace(cut, reason=f"{cut.reason}; then {answer['reason']}")
+    else:
+        return record
     return replace(
         record, verdict=judged.verdict, reason=judged.reason, variant=judged.variant,
         weak=judged.weak, broken=judged.broken,

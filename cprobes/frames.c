@@ -179,7 +179,7 @@ static int stop_once(struct origax_loop *loop, struct origax_stop *stop)
  * was in its loop since it was resumed (with `prove`; else ever): otherwise it
  * is the last frame once more, or the system call of the launch, whose way out
  * the program has not ended. Returns 0; 1 if the stop equals the last; or as
- * origax_take() does (after -EINTR, call again).
+ * origax_take() does (after -EINTR, call again; -ETIME past the deadline).
  */
 int origax_frame(struct origax_loop *loop, const struct origax_stop *last,
 		 struct origax_stop *stop)
@@ -198,6 +198,8 @@ int origax_frame(struct origax_loop *loop, const struct origax_stop *last,
 		if (loop->longer > LONGEST)
 			loop->longer = LONGEST;
 		loop->unproven++;
+		if (origax_expired())
+			return -ETIME;
 	}
 	loop->longer /= 2;
 	return last && !memcmp(last, stop, sizeof(*stop));

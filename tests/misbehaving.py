@@ -118,6 +118,13 @@ def bug(trace: Trace) -> None:
     raise KeyError("no such thing")
 
 
+@case("misbehaving.halfway", door="none", covers=[])
+def halfway(trace: Trace) -> None:
+    """A case that breaks once it has told something."""
+    trace.heading(ax=1)
+    raise KeyError("no such thing")
+
+
 @case("misbehaving.garbled", door="none", covers=[])
 def garbled(trace: Trace) -> None:
     """A case that tells nothing by one of its words."""

@@ -20,6 +20,7 @@ from conformance.expectation import (
     Variant,
     align,
     judge,
+    judge_beginning,
 )
 from conformance.facts import VOCABULARY, Value
 from conformance.transcript import Line, parse
@@ -128,6 +129,18 @@ def test_the_truth_passes() -> None:
     turned = tuple(replace(line, fields=dict(reversed(line.fields.items()))) for line in golden)
     assert judge(rich(golden), FACTS, turned).verdict == "PASS"
     assert judge(rich(golden), FACTS, parse(RICH.replace("  ", " \t "))).verdict == "PASS"
+
+
+# As far as it goes, the beginning of the truth conforms; a lie in it is the only difference told.
+def test_the_beginning_of_the_truth() -> None:
+    golden = parse(RICH)
+    for length in range(len(golden) + 1):
+        assert judge_beginning(rich(golden), FACTS, golden[:length]) is None
+    for number, name, lie in lies(golden):
+        seen = judge_beginning(rich(golden), FACTS, (*golden[: number - 1], lie))
+        assert seen and [(each.line, each.fields) for each in seen.differences] == [
+            (number, (name,))
+        ]
 
 
 # Any one line lost is one missing line, though equal lines stand around it.

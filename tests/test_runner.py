@@ -18,9 +18,11 @@ from conformance import record, runner
 from conformance.cases import Case, all_cases
 from conformance.cases import _registry as registry
 from conformance.errors import UsageError
+from conformance.expectation import Expectation, Variant
 from conformance.facts import Environment, Fact
 from conformance.record import CaseRecord
 from conformance.runner import Planned
+from conformance.transcript import parse
 
 CASES = {name: case for name, case in registry.items() if name.startswith("misbehaving.")}
 for _name in CASES:
@@ -49,14 +51,14 @@ def working(marker: str) -> bool:
 
 def run(
     names: list[str], environment: Environment, monkeypatch: pytest.MonkeyPatch, repeat: int = 1,
-    timeout: float = 20.0,
+    timeout: float = 20.0, wanted: Expectation | None = None,
 ) -> list[CaseRecord]:
     """Run misbehaving cases, and see that no process is left afterwards."""
     marker = f"ORIGAX_TEST={os.urandom(8).hex()}"
     monkeypatch.setenv(*marker.split("="))
     options = record.OptionsRecord(frames=10, repeat=repeat, timeout=timeout, jobs=1, patterns=())
     monkeypatch.setattr(runner, "STARTING", 1.0)
-    planned = [Planned(CASES[f"misbehaving.{name}"], None, "") for name in names]
+    planned = [Planned(CASES[f"misbehaving.{name}"], wanted, "") for name in names]
     start = functools.partial(runner.spawn, program=[misbehaving.__file__])
     with runner.Runner(options, start) as made:
         seen = [runner.judge(*answered, environment, ()) for answered in made.run(planned)]
@@ -99,6 +101,19 @@ def test_goes_on(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> N
     seen = run(["suicide", "bug"], environment, monkeypatch)
     assert [case.verdict for case in seen] == ["ERROR", "ERROR"]
     assert "KeyError" in seen[1].reason
+
+
+# A case that broke is FAIL if what it told before is not as expected; else it tells nothing.
+@pytest.mark.parametrize(("ax", "verdict"), [("1", "ERROR"), ("2", "FAIL")])
+def test_cut_short(
+    ax: str, verdict: str, environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    golden = parse(f"run  ax={ax}\nrun  ax=3")
+    variant = Variant("base", "x86_64 or i386", "kernel-source", golden, "", {}, "", {})
+    wanted = Expectation("a.b", Path("a/b.toml"), "i", ("s",), (), {}, (variant,), {})
+    (seen,) = run(["halfway"], environment, monkeypatch, wanted=wanted)
+    assert (seen.verdict, len(seen.differences)) == (verdict, int(verdict == "FAIL"))
+    assert seen.reason.startswith("ax: 2 -> 1; then KeyError" if seen.differences else "KeyError")
 
 
 # Repeats that differ are UNSTABLE, and the record keeps each transcript with its count.
