@@ -98,6 +98,7 @@ class _Run:
     heard: float = field(default_factory=time.monotonic)
     done: bool = False
     lost: str = ""
+    duration: float = 0.0
 
     def turn(self, watcher: Watcher) -> None:
         """Take in what is new; afterwards it may be done, or lost."""
@@ -149,6 +150,11 @@ class _Run:
             wanted = self.suite.expectations[case.id]
             self.planned[case.id] = runner.Planned(case, wanted, missing)
 
+    def end(self) -> None:
+        """End the guest, and the run's time."""
+        self.duration = time.monotonic() - self.begun
+        self.guest.close()
+
     def record(self, interrupted: bool = False) -> Record:
         """Give what is known; cases without an answer are MISS, unless the user ended the run."""
         cases = list(self.cases.values())
@@ -163,8 +169,8 @@ class _Run:
             tool=self.tool or runner.tool(),
             environment=EnvironmentRecord(known.name, known.facts, known.build),
             boot_id=self.boot_id, started=self.started,
-            duration=round(time.monotonic() - self.begun, 3), options=self.suite.options,
-            interrupted=interrupted, cases=tuple(cases),
+            duration=round(self.duration or time.monotonic() - self.begun, 3),
+            options=self.suite.options, interrupted=interrupted, cases=tuple(cases),
         )  # fmt: skip
 
 
@@ -190,10 +196,11 @@ def run(
     """
     waiting = list(targets)
     running: list[_Run] = []
+    ended: list[_Run] = []
     failed: list[OrigaxError] = []
     with contextlib.ExitStack() as guests:
         try:
-            while waiting or running:
+            while waiting or running or ended:
                 while waiting and len(running) < jobs:
                     target = waiting.pop(0)
                     watcher.begins(target.name, target.build["accelerator"])
@@ -204,14 +211,21 @@ def run(
                         failed.append(error)
                         continue
                     running.append(_Run(target, guest, suite))
+                # Only now, while the next one boots: a record takes seconds to write.
+                while ended:
+                    made = _finish(ended[0], records, watcher, failed)
+                    del ended[0]
+                    yield made
                 wait_for([each.guest for each in running], TURN)
                 for each in list(running):
                     each.turn(watcher)
                     if each.done or each.lost:
                         running.remove(each)
-                        each.guest.close()
-                        yield _finish(each, records, watcher, failed)
+                        ended.append(each)
+                        each.end()
         except KeyboardInterrupt:
+            for each in ended:
+                _write(each.target.name, each.record(), records, failed)
             for each in running:
                 _write(each.target.name, each.record(interrupted=True), records, failed)
             raise
