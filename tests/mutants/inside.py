@@ -3,9 +3,9 @@
 
 It is copied into the guest's folder and run there by itself. Answers as
 `conformance.kernels.inside` does; before the answers of each fault comes ``said: fault``. First all
-cases are traced with none awake, one after another, and each answer says which faults it reached:
-places at which the fault would have acted. A fault can change nothing before it is reached, so
-only cases that reach it are traced with it awake.
+cases are traced with none awake. On a kernel that is new they are so one after another, and each
+answer says which faults it reached: places at which the fault would have acted. A fault can change
+nothing before it is reached, so only cases that reach it are traced with it awake.
 """
 
 from __future__ import annotations
@@ -76,8 +76,14 @@ class Guest:
             boot_id=runner.boot_id(),
         )  # fmt: skip
 
-    def unharmed(self) -> dict[str, list[int]]:
-        """Trace every case with no fault awake; returns which faults each reached."""
+    def unharmed(self) -> None:
+        """Trace every case with no fault awake."""
+        self.journal.write(said="fault", number=0)
+        for item, answer in self.made.run(self.planned):
+            self._answer(item.case, answer)
+
+    def reaching(self) -> dict[str, list[int]]:
+        """Trace every case with no fault awake, alone; returns which faults each reached."""
         found = {}
         reached()
         self.journal.write(said="fault", number=0)
@@ -176,7 +182,9 @@ def main() -> int:
                 for fault in request["faults"]:
                     guest.peers(fault["number"])
             else:
-                touched = request["reached"] or guest.unharmed()
+                touched = request["reached"] or guest.reaching()
+                if request["reached"] and request["unharmed"]:
+                    guest.unharmed()
                 for fault in request["faults"]:
                     guest.harmed(fault, touched)
         journal.write(said=DONE)

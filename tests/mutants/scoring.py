@@ -150,7 +150,7 @@ def _guest(
     """Boot one guest; returns the faults that have no answer because it was lost, its own first."""
     request = {
         "options": asdict(OPTIONS), "seconds": SECONDS, "reached": made.reached,
-        "peers": list(peers),
+        "unharmed": not made.unharmed, "peers": list(peers),
         "faults": [
             *([{"number": 0}] * 2 if peers else []),
             *({"number": each.number, "cases": each.cases} for each in waiting),
@@ -203,7 +203,7 @@ def _entries(guest: Guest) -> Iterator[Mapping[str, Any]]:
 def _take(made: Score, now: int, entry: Mapping[str, Any], case: CaseRecord) -> None:
     if now == 0:
         made.unharmed[case.id] = case
-        made.reached[case.id] = list(entry["reached"])
+        made.reached.setdefault(case.id, list(entry["reached"]))
         return
     outcome = made.outcomes[now]
     outcome.cases += 1
