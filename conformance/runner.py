@@ -324,11 +324,23 @@ class Runner:
         for worker in self._workers:
             if worker.planned is None:
                 return worker
-        turn = self._started % len(self._cpus)
-        worker = _Worker(self._start(self._cpus[turn:] + self._cpus[:turn]))
+        worker = self._begin()
         self._started += 1
         self._workers.append(worker)
         return worker
+
+    def _begin(self) -> _Worker:
+        """Start a worker whose pid is not taken for another number in a transcript."""
+        from conformance.tracing import program
+
+        turn = self._started % len(self._cpus)
+        while True:
+            process = self._start(self._cpus[turn:] + self._cpus[:turn])
+            worker = _Worker(process)
+            if not program.looks_like_a_number(process.pid):
+                return worker
+            worker.close()
+            program.use_up_small_pids()
 
     def _collect(
         self, selector: selectors.BaseSelector

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import misbehaving
@@ -22,6 +22,7 @@ from conformance.expectation import Expectation, Variant
 from conformance.facts import Environment, Fact
 from conformance.record import CaseRecord
 from conformance.runner import Planned
+from conformance.tracing import program
 from conformance.transcript import parse
 
 CASES = {name: case for name, case in registry.items() if name.startswith("misbehaving.")}
@@ -114,6 +115,23 @@ def test_cut_short(
     (seen,) = run(["halfway"], environment, monkeypatch, wanted=wanted)
     assert (seen.verdict, len(seen.differences)) == (verdict, int(verdict == "FAIL"))
     assert seen.reason.startswith("ax: 2 -> 1; then KeyError" if seen.differences else "KeyError")
+
+
+# A transcript names the tracer by its pid: a worker whose pid is a number of goldens is not used.
+def test_pid_of_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = record.OptionsRecord(frames=10, repeat=1, timeout=20.0, jobs=1, patterns=())
+    tried: list[runner.Process] = []
+
+    def start(cpus: Sequence[int]) -> runner.Process:
+        tried.append(runner.spawn(cpus))
+        return tried[-1]
+
+    monkeypatch.setattr(program, "looks_like_a_number", lambda pid: len(tried) < 3)
+    planned = Planned(next(case for case in all_cases() if case.id == "syscalls.pair"), None, "")
+    with runner.Runner(options, start) as made:
+        ((_, answer),) = made.run([planned])
+    assert (answer["verdict"], len(tried)) == (None, 3)
+    assert [each.wait() for each in tried[:2]] == [-signal.SIGKILL] * 2
 
 
 # Repeats that differ are UNSTABLE, and the record keeps each transcript with its count.

@@ -166,8 +166,7 @@ def launch(probe: Probe, image: Image, cpu: int, traced: bool, tracer: int = 0) 
         kill(pid)
         os.waitpid(pid, 0)
         reap_group(pid)
-        if pid < SMALL:
-            lib.origax_use_up_pids(SMALL)
+        use_up_small_pids()
         pid = _start(probe, image, cpu, traced, tracer)
     if pid < 0:
         raise HarnessError(
@@ -175,6 +174,11 @@ def launch(probe: Probe, image: Image, cpu: int, traced: bool, tracer: int = 0) 
             "see RLIMIT_NPROC, free memory, and whether files there may be executed",
         )  # fmt: skip
     return pid
+
+
+def use_up_small_pids() -> None:
+    """Have the next process not get a small pid, if it would; a process is tried, and reaped."""
+    lib.origax_use_up_pids(SMALL)
 
 
 def looks_like_a_number(pid: int) -> bool:
