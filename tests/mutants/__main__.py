@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--update", action="store_true", help="write score.toml")
     parser.add_argument("--quiet", action="store_true", help="leave out what cases say")
     parser.add_argument("--peers", action="store_true",
-                        help="score the kernel's own tests in the suite's place")  # fmt: skip
+                        help="score the kernel's own tests, too: in the same boot")  # fmt: skip
     parser.add_argument("--build", action="store_true", help="only build")
     return parser
 
@@ -81,14 +81,14 @@ def _score(args: argparse.Namespace) -> int:
             continue
         begun = time.monotonic()
         chosen = _chosen(here, args)
-        if args.peers:
-            print(_peers(tree, image, chosen, judge), end="", flush=True)
-            continue
-        score = _one(tree, image, chosen, judge)
+        programs = list(map(str, tree.selftests())) if args.peers else []
+        score = _one(tree, image, chosen, judge, programs)
         _say(f"{kernel.name}: scored in {time.monotonic() - begun:.0f} s")
         harm += [f"{kernel.name}, no fault awake: {line}" for line in table.unharmed(score)]
         rows = table.rows(kernel.name, chosen, score)
         print(table.text(rows, not args.quiet), flush=True)
+        if programs:
+            print(peers.text(score, chosen), flush=True)
         made += rows
         releases[kernel.name] = score.environment.name if score.environment else ""
     print(table.summary(made))
@@ -111,8 +111,9 @@ def _chosen(planted: Sequence[Fault], args: argparse.Namespace) -> list[Fault]:
 
 
 def _one(
-    tree: trees.Tree, image: Path, chosen: Sequence[Fault], judge: scoring.Judge
-) -> scoring.Score:
+    tree: trees.Tree, image: Path, chosen: Sequence[Fault], judge: scoring.Judge,
+    programs: Sequence[str],
+) -> scoring.Score:  # fmt: skip
     """Score one kernel; which fault each case reaches is found out once for each build."""
     digest = hashlib.sha256(image.read_bytes())
     digest.update(runner.tool().probes.encode())
@@ -121,24 +122,11 @@ def _one(
     with tempfile.TemporaryDirectory(prefix="mutants-") as among:
         made = scoring.score(
             image.parents[3], chosen, reached, judge, Path(among),
-            lambda text: _say(f"{tree.kernel.name}: {text}"),
+            lambda text: _say(f"{tree.kernel.name}: {text}"), programs,
         )  # fmt: skip
     if not reached:
         scoring.remember(memory, made, digest.hexdigest())
     return made
-
-
-def _peers(
-    tree: trees.Tree, image: Path, chosen: Sequence[Fault], judge: scoring.Judge
-) -> str:
-    """Have the kernel's own tests look for the faults."""
-    programs = list(map(str, tree.selftests()))
-    with tempfile.TemporaryDirectory(prefix="mutants-") as among:
-        made = scoring.score(
-            image.parents[3], chosen, {}, judge, Path(among),
-            lambda text: _say(f"{tree.kernel.name}: {text}"), programs,
-        )  # fmt: skip
-    return peers.text(made, chosen)
 
 
 if __name__ == "__main__":

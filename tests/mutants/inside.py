@@ -37,6 +37,8 @@ AT_ONCE = 16
 """Cases between two looks at the clock."""
 HANGING = 6
 """Cases without an answer after which a fault's others are not waited for."""
+PATIENCE = 3
+"""Times as long as with no fault awake another program may take, and so many seconds more."""
 MARKED = 0x10000000
 """The bit of a personality on which faults act, too: see origax.c."""
 
@@ -61,6 +63,8 @@ class Guest:
         self.request = request
         self.journal = journal
         self.made = made
+        self.spent: dict[str, float] = {}
+        """Seconds that other programs take, with no fault awake."""
         self.environment = facts.collect(expected_directory(None))
         vocabulary = facts.vocabulary(expected_directory(None))
         self.planned = [
@@ -113,20 +117,33 @@ class Guest:
         finally:
             arm(0)
 
-    def peers(self, number: int) -> None:
-        """Run other programs with a fault awake, on them and on all that they start."""
-        self.journal.write(said="fault", number=number)
-        for program in self.request["peers"]:
-            begun = time.monotonic()
-            arm(number)
-            try:
-                code, said = _run(program, self.request["seconds"])
-            finally:
-                arm(0)
-            self.journal.write(
-                said="peer", program=program, code=code, output=said,
-                seconds=round(time.monotonic() - begun, 1),
-            )  # fmt: skip
+    def peers_unharmed(self) -> dict[str, list[int]]:
+        """Run other programs twice with no fault awake; returns which faults each reached."""
+        touched = {}
+        for program in self.request["peers"] * 2:
+            reached()
+            self._peer(program, self.request["seconds"])
+            touched[program] = reached()
+        return touched
+
+    def peers_harmed(self, number: int, touched: Mapping[str, Sequence[int]]) -> None:
+        """Run those that reach a fault with it awake, on them and on all that they start."""
+        arm(number)
+        try:
+            for program in self.request["peers"]:
+                if number in touched[program] and self.spent[program] < self.request["seconds"]:
+                    self._peer(program, PATIENCE * self.spent[program] + PATIENCE)
+        finally:
+            arm(0)
+
+    def _peer(self, program: str, seconds: float) -> None:
+        begun = time.monotonic()
+        code, said = _run(program, seconds)
+        spent = time.monotonic() - begun
+        self.spent.setdefault(program, spent)
+        self.journal.write(
+            said="peer", program=program, code=code, output=said, seconds=round(spent, 1)
+        )
 
     def _answer(self, case: Case, answer: Mapping[str, Any], found: Iterable[int] = ()) -> None:
         # What a verdict needs; the rest would be half a gigabyte for all faults.
@@ -178,15 +195,13 @@ def main() -> int:
         with Runner(options, fork) as made:
             guest = Guest(request, journal, made)
             guest.greet()
-            if request["peers"]:
-                for fault in request["faults"]:
-                    guest.peers(fault["number"])
-            else:
-                touched = request["reached"] or guest.reaching()
-                if request["reached"] and request["unharmed"]:
-                    guest.unharmed()
-                for fault in request["faults"]:
-                    guest.harmed(fault, touched)
+            touched = request["reached"] or guest.reaching()
+            if request["reached"] and request["unharmed"]:
+                guest.unharmed()
+            beside = guest.peers_unharmed()
+            for fault in request["faults"]:
+                guest.harmed(fault, touched)
+                guest.peers_harmed(fault["number"], beside)
         journal.write(said=DONE)
     return 0
 

@@ -93,7 +93,7 @@ class Tree:
     def selftests(self) -> list[Path]:
         """Build the kernel's own tests of what origax is about; returns the programs.
 
-        :raises HarnessError: they cannot be built; 32-bit ones need Debian's gcc-multilib
+        :raises HarnessError: they cannot be built
         """
         with caches.locked(self.place / "lock", self.say) as lock:
             self.say(f"{self.kernel.name}: building its selftests")
@@ -188,8 +188,8 @@ class Tree:
             errors = [line for line in lines if "rror" in line] or lines[-1:] or ["nothing"]
             raise HarnessError(
                 f"{command[0]} failed: {errors[0].strip()}", f"{self.kernel.name}, in {cwd}",
-                f"see {log}; Debian's kernels need: apt-get install "
-                "make gcc bc bison flex libelf-dev",
+                f"see {log}; Debian's kernels need: apt-get install make gcc bc bison flex "
+                "libelf-dev, and their tests gcc-multilib libcap-dev",
             )  # fmt: skip
 
 
