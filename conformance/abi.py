@@ -196,6 +196,12 @@ def flags(word: int) -> str:
     return "+".join([*names, *([hex(rest)] if rest else [])]) or "0"
 
 
+def unnamed(text: str) -> int:
+    """Give the bits without a name of flags that `flags` wrote: 2**30 of ``IF+0x40000000``."""
+    last = text.rpartition("+")[2]
+    return int(last, 16) if last.startswith("0x") else 0
+
+
 @functools.lru_cache(maxsize=1024)
 def dr6(word: int) -> str:
     """Write DR6 by the names of the conditions that hold: ``B0+BS``; 0 for none."""

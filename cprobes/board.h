@@ -185,3 +185,4 @@ int origax_until(int pid, const char *states);
 int origax_die_with_parent(int parent);
 int origax_subreaper(void);
 void origax_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
+unsigned long origax_flags(void);

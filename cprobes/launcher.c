@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <x86intrin.h>
 
 static int board_fd = -1;
 
@@ -179,4 +180,10 @@ void origax_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 			 : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]),
 			   "=d"(out[3])
 			 : "0"(leaf), "2"(subleaf));
+}
+
+/* The calling thread's own flags, as this CPU has them: no kernel's work. */
+unsigned long origax_flags(void)
+{
+	return __readeflags();
 }
