@@ -11,6 +11,7 @@ nothing before it is reached, so only cases that reach it are traced with it awa
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import signal
@@ -121,6 +122,7 @@ class Guest:
         """Run other programs twice with no fault awake; returns which faults each reached."""
         touched = {}
         for program in self.request["peers"] * 2:
+            print(f"mutants: {Path(program).name}", flush=True)  # the console's last words, perhaps
             reached()
             self._peer(program, self.request["seconds"])
             touched[program] = reached()
@@ -155,11 +157,15 @@ class Guest:
 
 def _run(program: str, seconds: float) -> tuple[int, str]:
     """Run a program, marked; returns its exit code, -1 if it did not end, and what it printed."""
-    command = [sys.executable, "-I", "-S", "-c", _MARKED, program]
+    libc = ctypes.CDLL(None)
+
+    def mark() -> None:
+        libc.personality(libc.personality(0xFFFFFFFF) | MARKED)
+
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.DEVNULL,
-            cwd=Path(program).parent, start_new_session=True,
+            [program], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.DEVNULL,
+            cwd=Path(program).parent, start_new_session=True, preexec_fn=mark,
         )  # fmt: skip
         try:
             code = process.wait(seconds)
@@ -170,14 +176,6 @@ def _run(program: str, seconds: float) -> tuple[int, str]:
         process.wait()
         output.seek(0)
         return code, output.read().decode(errors="replace")[-20000:]
-
-
-_MARKED = f"""
-import ctypes, os, sys
-libc = ctypes.CDLL(None)
-libc.personality(libc.personality(0xFFFFFFFF) | {MARKED:#x})
-os.execv(sys.argv[1], sys.argv[1:])
-"""
 
 
 def _known(patterns: Sequence[str]) -> Sequence[Case]:

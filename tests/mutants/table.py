@@ -60,7 +60,7 @@ def rows(kernel: str, planted: Sequence[Fault], score: Score) -> list[Row]:
 
 def _row(kernel: str, fault: Fault, outcome: Outcome | None, score: Score) -> Row:
     if outcome is None:
-        return Row(kernel, fault.name, LOST, (), 0, 0, (), "", "no guest came to it")
+        return Row(kernel, fault.name, LOST, (), 0, 0, (), "", score.lost or "no guest came to it")
     failed = sorted(outcome.failed.keys() - score.unsound.keys())
     named = [name for name in failed if any(fnmatch.fnmatchcase(name, p) for p in fault.cases)]
     caught = (*named, *(name for name in failed if name not in named))
