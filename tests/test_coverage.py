@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The table of behaviours: each has its cases, or a reason."""
+"""The table of behaviours: each has its cases, or a reason; and the command that counts them."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from conformance import coverage
+from conformance import cli, coverage
 from conformance.cases import Case, all_cases
 from conformance.coverage import Coverage, Row
 from conformance.errors import UsageError
+from conformance.reports import coverage as report
 
 TABLE = """\
 [1]
@@ -161,3 +163,110 @@ def test_mistakes(tmp_path: Path, old: str, new: str, where: str, what: str) -> 
     assert caught.value.what.startswith(what)
     assert caught.value.on == f"{tmp_path}/behaviours.toml{where}"
     assert caught.value.do
+
+
+# A line a row: a number where there are cases, and otherwise a mark that the legend tells.
+def test_table(tmp_path: Path) -> None:
+    text = report.table(counted(tmp_path, *SOUND[1:]), color=False)
+    legend, heads, _ = text.split("\n\n")
+    assert [line.split()[-1] for line in heads.splitlines()[:10]] == list(coverage.PLACES)
+    assert [line.split()[-10:] for line in heads.splitlines()[10:]] == [
+        ["5", "!", "1", "1", "1", "1", "-", "1", "3", "1"],
+        ["1", "-", "1", "-", "-", "-", "-", "1", "-", "-"],
+        ["2", ".", ".", ".", "1", ".", ".", "1", "1", "o"],
+        ["1", ".", "1", ".", ".", ".", "x", "1", ".", "."],
+    ]
+    for mark in "-.ox!":
+        assert re.search(rf"^.*  {re.escape(mark)} [a-z]", legend, re.MULTILINE)
+
+
+# Each head stands above its column: its first letter is where the last digit is.
+def test_heads(tmp_path: Path) -> None:
+    text = report.table(counted(tmp_path, *SOUND), color=False).split("\n\n")[1]
+    *heads, first = text.splitlines()[:11]
+    columns = [line.index(place) for line, place in zip(heads, coverage.PLACES, strict=True)]
+    assert [first[column] for column in columns] == first.split()[-10:]
+
+
+# Reasons stand below their rows, equal ones once, if they are asked for.
+def test_reasons(tmp_path: Path) -> None:
+    shown = counted(tmp_path, *SOUND, text=TABLE.replace("why.x32", "why.abis"))
+    lines = report.table(shown[2:], color=False, reasons=True).splitlines()
+    assert "     x32: no case yet: it is new" in lines
+    assert "     vsyscall: no case can be: the page has no register" in lines
+    assert "no case" not in report.table(shown[2:], color=False)
+
+
+# No line is wider than asked: a long name is cut.
+@pytest.mark.parametrize("width", [60, 100])
+def test_width(tmp_path: Path, width: int) -> None:
+    text = TABLE.replace("it is new", "it is new " * 30).replace("of every ABI", "of every " * 30)
+    shown = counted(tmp_path, *SOUND, text=text)
+    parts = (
+        report.table(shown, color=False, reasons=True, width=width),
+        report.closing(shown, ["row 3: " + "something " * 30], color=False, width=width),
+    )
+    assert max(len(line) for part in parts for line in part.splitlines()) <= width
+    assert re.search(r"^  3  of every.*\.\.\. +2 ", parts[0], re.MULTILINE)
+
+
+# A row's cases stand at the door where each is, once, and where one is missing, why.
+def test_row(tmp_path: Path) -> None:
+    shown = counted(tmp_path, *SOUND)
+    assert report.rows(shown[2:3], color=False).splitlines() == [
+        "3  of every ABI",
+        "  sysenter   a.far",
+        "  x86_64     a.trap",
+        "  x32        no case yet: it is new",
+        "",
+    ]
+
+
+# The last line is the sum: every row is in one of three kinds, of which one fails.
+def test_closing(tmp_path: Path) -> None:
+    sound = report.closing(counted(tmp_path, *SOUND), [], color=False)
+    assert sound == "4 behaviours: 2 covered, 2 with a reason, 0 with neither\n"
+    broken = report.closing(counted(tmp_path, *SOUND[1:]), ["row 1: wrong"], color=False)
+    assert broken.splitlines() == [
+        "row 1: wrong", "4 behaviours: 1 covered, 2 with a reason, 1 with neither"
+    ]  # fmt: skip
+
+
+# The command counts the project's own cases, and exits 0 since the table is sound.
+def test_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["coverage"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(bool(re.match(r" {0,2}[0-9]+  ", line)) for line in lines) == int(
+        lines[-1].split()[0]
+    )
+    assert lines[-1].endswith(" 0 with neither")
+
+
+# Chosen rows are those alone, in the order asked for, with the names of their cases.
+def test_command_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["coverage", "--row", "16", "15"]) == 0
+    out = capsys.readouterr().out
+    assert re.findall(r"^([0-9]+)  ", out, re.MULTILINE) == ["16", "15"]
+    assert "syscalls.sixth_argument.sysenter\n" in out and "syscalls.int80_keeps\n" in out
+
+
+# Rows that lack nothing are left out if only the others are asked for.
+def test_command_uncovered(expected: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    every = coverage.count(coverage.read(expected), all_cases())
+    assert cli.main(["coverage", "--uncovered"]) == 0
+    shown = re.findall(r"^ {0,2}([0-9]+)  ", capsys.readouterr().out, re.MULTILINE)
+    assert shown == [str(each.row.number) for each in every if each.missing]
+
+
+# With a table that lacks rows, the command says which, and exits 1.
+def test_command_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "facts.toml").touch()
+    read(tmp_path)
+    assert cli.main(["--expected", str(tmp_path), "coverage", "--row", "1"]) == 1
+    assert "row 16: syscalls.sixth_argument covers it, but" in capsys.readouterr().out
+
+
+# A row that does not exist is wrong usage.
+def test_command_unknown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["coverage", "--row", "0"]) == 2
+    assert "on: --row 0" in capsys.readouterr().err
