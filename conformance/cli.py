@@ -114,6 +114,27 @@ def show(args: argparse.Namespace) -> int:
     return 0
 
 
+def coverage(args: argparse.Namespace) -> int:
+    """Count the cases of each behaviour, door by door."""
+    from conformance import coverage
+    from conformance.cases import all_cases
+    from conformance.reports import coverage as report
+    from conformance.reports import terminal
+
+    rows, cases = coverage.read(args.expected), all_cases()
+    shown = coverage.count(coverage.select(rows, args.row), cases)
+    if args.uncovered:
+        shown = tuple(each for each in shown if each.missing)
+    color = terminal.use_color(sys.stdout, os.environ)
+    wrong = tuple(coverage.wrong(rows, cases))
+    print(
+        report.rows(shown, color) if args.row
+        else report.table(shown, color, reasons=args.uncovered),
+        report.closing(coverage.count(rows, cases), wrong, color), sep="", end="",
+    )  # fmt: skip
+    return int(bool(wrong))
+
+
 def update(args: argparse.Namespace) -> int:
     """Propose changes to the goldens, accept one, or keep what confirmed them."""
     from conformance import evidence, record, update
@@ -285,8 +306,8 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for add in (
-        _add_run, _add_list, _add_show, _add_update, _add_diff, _add_doctor, _add_report,
-        _add_kernels,
+        _add_run, _add_list, _add_show, _add_coverage, _add_update, _add_diff, _add_doctor,
+        _add_report, _add_kernels,
     ):  # fmt: skip
         add(commands)
     return parser
@@ -328,6 +349,33 @@ def _add_list(commands: Any) -> None:
 
 def _add_show(commands: Any) -> None:
     _command(commands, "show", show).add_argument("case", metavar="CASE", help="a case's id")
+
+
+_COVERAGE: Final = """\
+A behaviour is a row of expected/behaviours.toml, and a case names the rows that it covers. Under a
+door stand the row's cases there; under x86_64, ia32 and x32 those in programs of that ABI, by
+whatever door; under any all of them. Where there is none:
+
+  -  the behaviour does not exist there
+  .  none is asked for: the row is of whole ABIs, or of single doors, or of neither
+  o  none yet, for a reason that the table gives
+  x  none can be, for a reason
+  !  none, and no reason: that is for you to mend, by a case or by a line `why` in the table
+
+  origax coverage --uncovered      rows that lack a case somewhere, with the reasons
+  origax coverage --row 16 17      the cases of two rows, by name; `origax show CASE` explains one
+
+exit codes: 0 sound; 1 a case is missing without a reason, or a reason is given where none is
+missing, or a case covers what the table does not have
+"""
+
+
+def _add_coverage(commands: Any) -> None:
+    sub = _command(commands, "coverage", coverage, epilog=_COVERAGE)
+    sub.add_argument("--row", metavar="N", nargs="+", type=int, default=[],
+                     help="list the cases of these rows")  # fmt: skip
+    sub.add_argument("--uncovered", action="store_true",
+                     help="only rows that lack a case somewhere")  # fmt: skip
 
 
 def _add_update(commands: Any) -> None:
