@@ -31,6 +31,17 @@ NEVER: Final = "no case can be: "
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """Behaviours that belong together: what they have in common.
+
+    :ivar about: introduces them to a reader
+    """
+
+    name: str
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """One behaviour.
 
@@ -40,6 +51,7 @@ class Row:
 
     number: int
     name: str
+    group: Group
     places: tuple[str, ...]
     why: Mapping[str, str]
 
@@ -90,7 +102,10 @@ def read(expected: Path) -> tuple[Row, ...]:
             raise file.wrong(
                 f"[{key}] stands where [{number}] must", "number the tables from 1 on, in order"
             )
-    return tuple(_row(int(key), _table(file, key)) for key in file.data)
+    rows: list[Row] = []
+    for number, key in enumerate(file.data, 1):
+        rows.append(_row(number, _table(file, key), rows[-1].group if rows else None))
+    return tuple(rows)
 
 
 def count(rows: Sequence[Row], cases: Sequence[Case]) -> tuple[Coverage, ...]:
@@ -150,8 +165,15 @@ def _table(file: Table, key: str) -> Table:
     return Table(f"{file.where}, [{key}]", data)
 
 
-def _row(number: int, table: Table) -> Row:
-    table.only("name", "doors", "why")
+def _row(number: int, table: Table, before: Group | None) -> Row:
+    """Read a row.
+
+    :param before: the group of the row before it
+    """
+    table.only("group", "about", "name", "doors", "why")
+    group = before
+    if group is None or {"group", "about"}.intersection(table.data):
+        group = Group(table.text("group"), table.text("about").strip())
     words = table.texts("doors") if "doors" in table.data else ("calls",)
     places = {place for word in words for place in _meant(word)}
     _known(table, "doors", words)
@@ -167,7 +189,7 @@ def _row(number: int, table: Table) -> Row:
                 f"why.{word} does not say of which kind it is",
                 f'begin it with "{OPEN}" or "{NEVER}"',
             )
-    return Row(number, table.text("name"), tuple(p for p in PLACES if p in places), why)
+    return Row(number, table.text("name"), group, tuple(p for p in PLACES if p in places), why)
 
 
 def _known(table: Table, key: str, words: Sequence[str]) -> None:

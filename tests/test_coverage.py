@@ -16,6 +16,8 @@ from conformance.reports import coverage as report
 
 TABLE = """\
 [1]
+group = "calls"
+about = "What calls show."
 name = "seen at every door"
 
 [2]
@@ -28,6 +30,8 @@ doors = ["abis"]
 why.x32 = "no case yet: it is new"
 
 [4]
+group = "others"
+about = "What no call shows."
 name = "of no door"
 doors = ["any", "vsyscall"]
 why.vsyscall = "no case can be: the page has no register"
@@ -97,6 +101,11 @@ def test_places(tmp_path: Path) -> None:
     assert four.places == ("any", "vsyscall")
 
 
+# A group goes on until the next begins.
+def test_groups(tmp_path: Path) -> None:
+    assert [row.group.name for row in read(tmp_path)] == ["calls", "calls", "calls", "others"]
+
+
 # A case counts at its door, in its ABI and anywhere; a reason is for where none is.
 def test_count(tmp_path: Path) -> None:
     one, two, three, four = counted(tmp_path, *SOUND)
@@ -150,6 +159,8 @@ def test_wrong(tmp_path: Path, old: str, new: str, case: Case | None, told: list
         ("why.x32", "why", ", [3]", "'why' is no table"),
         ("no case yet: ", "some day ", ", [3]", "why.x32 does not say of which kind"),
         ("why.x32", "reason", ", [3]", "there is no key 'reason'"),
+        ('group = "calls"', "", ", [1]", "'group' is missing"),
+        ('about = "What no call shows."', "", ", [4]", "'about' is missing"),
         ("[3]", "[5]", "", "[5] stands where [3] must"),
         ("[3]", "[x]", "", "[x] stands where [3] must"),
         ("[3]", "[[3]]", "", "'3' is no table"),
