@@ -148,7 +148,8 @@ def test_peers(
     ran = {program: [scoring.Peer(code, output, 0.1) for code, output in before]}
     score = scoring.Score(peers={0: ran, 7: {program: [scoring.Peer(*now, 0.1)]}})
     assert peers.caught(score, FAULT) == seen
-    assert f"see {len(seen)} of 1" in peers.text(score, [FAULT])
+    rows = table.rows("6.1", [FAULT], score)
+    assert peers.text(score, [FAULT], rows).split()[-4:] == ["all", "1", "0", str(len(seen))]
 
 
 # A case that failed with no fault awake catches none, and is told.
