@@ -8,10 +8,11 @@ import errno
 import os
 import re
 import selectors
+import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +31,8 @@ from conformance.tracing.tracee import Options, Task, Trace
 
 PATIENCE: Final = 30.0
 """Seconds until a tool or a program is given up: a guest without KVM is thirty times slower."""
+LAST_WORDS: Final = 1.0
+"""Seconds in which a tool may end by itself once its test has failed."""
 LEFT_BY_SYSCALL: Final = frozenset({"cx", "r11"})
 """Registers that the instruction SYSCALL itself overwrites in 64-bit code."""
 CALLS: Final = (READ, NANOSLEEP)
@@ -60,10 +63,10 @@ class Tool:
     """A tool at work, its output and its errors in one transcript. It is killed at the end."""
 
     def __init__(self, *command: str | Path | int, stdin: int = subprocess.DEVNULL) -> None:
-        self.name = str(command[0])
+        self.command = list(map(str, command))
         self.said = ""
         self._process = subprocess.Popen(
-            list(map(str, command)), stdin=stdin, stdout=subprocess.PIPE,
+            self.command, stdin=stdin, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, env=os.environ | {"LC_ALL": "C", "DEBUGINFOD_URLS": ""},
         )  # fmt: skip
         self._deadline = time.monotonic() + PATIENCE
@@ -75,22 +78,35 @@ class Tool:
     def until(self, text: str, times: int = 1) -> None:
         """Wait until it has said something so many times."""
         while self.said.count(text) < times:
-            assert self._hear(), f"{self.name} never said {text!r} {times} times:\n{self.said}"
+            assert self._hear(), f"never said {times} times: {text!r}\n{self}"
 
-    def end(self) -> str:
-        """Wait for its end; returns all that it said."""
+    def end(self) -> None:
+        """Wait for its end."""
         while self._hear():
             pass
-        return self.said
+
+    def shows(self, *patterns: str) -> None:
+        """Wait for its end; its lines match those patterns, in that order, others between them."""
+        self.end()
+        lines = iter(self.said.splitlines())
+        for pattern in patterns:
+            found = any(re.search(pattern, line) for line in lines)
+            assert found, f"no line, or none in its place, matches {pattern!r}\n{self}"
+
+    def transcript(self) -> str:
+        """Give what it said, whether it is about to end or never would: for a failure."""
+        self._deadline = min(self._deadline, time.monotonic() + LAST_WORDS)
+        with contextlib.suppress(AssertionError):
+            self.end()
+        return str(self)
+
+    def __str__(self) -> str:
+        return f"$ {shlex.join(self.command)}\n{self.said}"
 
     @property
     def status(self) -> int:
         """Its exit status, once it has ended."""
         return self._process.wait(max(0.0, self._deadline - time.monotonic()))
-
-    def kill(self) -> None:
-        """End it: what it said by then is the transcript."""
-        self._process.kill()
 
     def _hear(self) -> bool:
         """Hear some more; False when all is said."""
@@ -98,7 +114,7 @@ class Tool:
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
             left = self._deadline - time.monotonic()
-            assert left > 0 and selector.select(left), f"{self.name} hangs:\n{self.said}"
+            assert left > 0 and selector.select(left), f"hangs\n{self}"
         heard = os.read(self._process.stdout.fileno(), 65536)
         self.said += heard.decode(errors="backslashreplace")
         return bool(heard)
@@ -110,7 +126,7 @@ class Tool:
         self, kind: type[BaseException] | None, error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:  # fmt: skip
-        self.kill()
+        self._process.kill()
         self._process.wait()
         assert self._process.stdout
         self._process.stdout.close()
@@ -144,7 +160,7 @@ class Anyone(Local):
     pid = -1
 
 
-def asleep(pid: int, door: Door, tool: Tool) -> str:
+def asleep(pid: int, door: Door) -> str:
     """Wait until a program sleeps; the name of the call that the kernel says it is in.
 
     One that does not, but stays stopped or ends, is in none.
@@ -154,7 +170,6 @@ def asleep(pid: int, door: Door, tool: Tool) -> str:
         time.sleep(program.POLL)
     blocked = blocked_in(pid) if state == "S" else None
     if blocked is None:
-        tool.kill()
         return f"none, in state {state}"
     return {int(number): number.name for number in door.numbers}.get(blocked.nr, str(blocked.nr))
 
@@ -176,21 +191,20 @@ class Sleeper:
         self.pid = task.pid
         self._release = release
 
-    def asleep(self, tool: Tool) -> str:
+    def asleep(self) -> str:
         """Wait until the program sleeps; the name of the call that the kernel says it is in."""
-        return asleep(self.pid, self.door, tool)
+        return asleep(self.pid, self.door)
 
     def let_go(self) -> None:
         """Let it go as nobody but its own waker does."""
         self._release(self.task)
 
-    def outcome(self, tool: Tool) -> Outcome:
+    def outcome(self) -> Outcome:
         """Wait for its end, which the tool may be the first to hear of; what it saw."""
         try:
             ending = self.task.look().kind
         except Missed:
             ending = "never ended"
-            tool.kill()
         return self._saw(ending)
 
     def _saw(self, ending: str) -> Outcome:
@@ -216,11 +230,3 @@ def sleeping(door: Door, call: Call) -> Iterator[Sleeper]:
         trace.hand = Anyone()
         with trace.adopt(probe, Task.until_asleep) as task:
             yield Sleeper(trace, task, release)
-
-
-def in_order(text: str, patterns: Sequence[str]) -> None:
-    """Assert that lines match those patterns, in that order, whatever stands between them."""
-    lines = iter(text.splitlines())
-    for pattern in patterns:
-        found = any(re.search(pattern, line) for line in lines)
-        assert found, f"no line (here) matches {pattern!r}:\n{text}"

@@ -12,7 +12,6 @@ from sleepers import (
     Sleeper,
     Tool,
     function,
-    in_order,
     needs,
     sleeping,
 )
@@ -64,14 +63,14 @@ def test_function(door: Door, call: Call) -> None:
         ) as tool,
     ):  # fmt: skip
         tool.until("ready\n")
-        assert sleeper.asleep(tool) == RESUMED[call.name], tool.end()
+        assert sleeper.asleep() == RESUMED[call.name], tool.transcript()
         sleeper.let_go()
-        assert sleeper.outcome(tool) == WOKEN[call.name], tool.end()
-        in_order(tool.end(), [
+        assert sleeper.outcome() == WOKEN[call.name], tool.transcript()
+        tool.shows(
             f"^before: {in_call}", "^gave 0$", f"^between: {in_call}",
             "stopped while in a function called from GDB", "^within: orig_ax -1, ",
             f"^after: {in_call}", r"\[Inferior 1 \(process \d+\) exited normally\]",
-        ])  # fmt: skip
+        )  # fmt: skip
 
 
 # The same when gdb leaves the program: nobody is there to make good what went wrong.
@@ -82,10 +81,10 @@ def test_detach(door: Door, call: Call) -> None:
         sleeping(door, call) as sleeper,
         gdb(sleeper, gave(door), "detach") as tool,
     ):
-        in_order(tool.end(), ["^gave 0$", r"\[Inferior 1 \(process \d+\) detached\]"])
-        assert sleeper.asleep(tool) == RESUMED[call.name], tool.end()
+        tool.shows("^gave 0$", r"\[Inferior 1 \(process \d+\) detached\]")
+        assert sleeper.asleep() == RESUMED[call.name], tool.transcript()
         sleeper.let_go()
-        assert sleeper.outcome(tool) == WOKEN[call.name], tool.said
+        assert sleeper.outcome() == WOKEN[call.name], tool.transcript()
 
 
 # Who writes -1 into orig_ax, as gdb does when it moves a program elsewhere, keeps the kernel from
@@ -96,7 +95,7 @@ def test_detach(door: Door, call: Call) -> None:
 def test_minus_one(door: Door, call: Call) -> None:
     with sleeping(door, call) as sleeper, gdb(sleeper, "set $orig_ax = -1", "detach") as tool:
         tool.end()
-        assert sleeper.outcome(tool) == Outcome(RESTART[call.name]), tool.said
+        assert sleeper.outcome() == Outcome(RESTART[call.name]), tool.transcript()
 
 
 # A jump out of a call goes where gdb says: were the call made again, ip would be moved to the ud2
@@ -105,8 +104,8 @@ def test_minus_one(door: Door, call: Call) -> None:
 @by_door
 def test_jump(door: Door, call: Call) -> None:
     with sleeping(door, call) as sleeper, gdb(sleeper, "jump *(long) &origax_leave") as tool:
-        assert sleeper.outcome(tool).ending == "exited 0, not behind its call", tool.end()
-        in_order(tool.end(), [r"\[Inferior 1 \(process \d+\) exited normally\]"])
+        assert sleeper.outcome().ending == "exited 0, not behind its call", tool.transcript()
+        tool.shows(r"\[Inferior 1 \(process \d+\) exited normally\]")
 
 
 # gdb's catchpoints tell the entry from the exit of the call that the program goes on with, and know
@@ -120,11 +119,11 @@ def test_catch(door: Door, call: Call) -> None:
             "continue") as tool,
     ):  # fmt: skip
         tool.until("ready\n")
-        assert sleeper.asleep(tool) == RESUMED[call.name], tool.end()
+        assert sleeper.asleep() == RESUMED[call.name], tool.transcript()
         sleeper.let_go()
-        assert sleeper.outcome(tool) == WOKEN[call.name], tool.end()
+        assert sleeper.outcome() == WOKEN[call.name], tool.transcript()
         name = RESUMED[call.name]
-        in_order(tool.end(), [
+        tool.shows(
             rf"\(call to syscall '?{name}'?\)", rf"\(returned from syscall '?{name}'?\)",
             "exited normally",
-        ])  # fmt: skip
+        )  # fmt: skip

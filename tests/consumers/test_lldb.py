@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from sleepers import CALLS, RESUMED, WOKEN, Sleeper, Tool, function, in_order, needs, sleeping
+from sleepers import CALLS, RESUMED, WOKEN, Sleeper, Tool, function, needs, sleeping
 
 from conformance.cases.restarts import Call
 from conformance.doors import Door
@@ -41,8 +41,8 @@ def test_function(door: Door, call: Call, leaving: str) -> None:
         ) as tool,
     ):  # fmt: skip
         tool.until(f"(lldb) {leaving}")
-        assert sleeper.asleep(tool) == RESUMED[call.name], tool.end()
+        assert sleeper.asleep() == RESUMED[call.name], tool.transcript()
         sleeper.let_go()
-        assert sleeper.outcome(tool) == WOKEN[call.name], tool.end()
+        assert sleeper.outcome() == WOKEN[call.name], tool.transcript()
         in_call = rf"\b{ax} = 0x(ffffffff)?{IN_CALL[call.name]}$"
-        in_order(tool.end(), [in_call, r"^\(int\) \$0 = 0$", in_call])
+        tool.shows(in_call, r"^\(int\) \$0 = 0$", in_call)

@@ -10,7 +10,7 @@ import os
 import signal
 from pathlib import Path
 
-from sleepers import Tool, asleep, in_order, needs
+from sleepers import Tool, asleep, needs
 
 from conformance.doors import OWN
 
@@ -30,30 +30,30 @@ def test_read() -> None:
     with Tool("ltrace", "-L", "-S", "cat", stdin=theirs) as tool:
         os.close(theirs)
         tool.until("SYS_read(0")
-        assert asleep(traced(tool), OWN, tool) == "read", tool.end()
+        assert asleep(traced(tool), OWN) == "read", tool.transcript()
         os.kill(traced(tool), signal.SIGWINCH)
         tool.until("SYS_read(0", times=2)
-        assert asleep(traced(tool), OWN, tool) == "read", tool.end()
+        assert asleep(traced(tool), OWN) == "read", tool.transcript()
         os.write(ours, b"hello\n")
         os.close(ours)
-        in_order(tool.end(), [
+        tool.shows(
             r"^SYS_read\(0", "= -512$", "^--- SIGWINCH ", r'^SYS_read\(0, "hello\\n", .* = 6$',
             r'^SYS_read\(0, "", .* = 0$', r"^SYS_exit_group\(0", r"^\+\+\+ exited \(status 0\)",
-        ])  # fmt: skip
+        )  # fmt: skip
 
 
 # The same of a sleep, which restart_syscall() goes on with, until a signal ends the program.
 def test_sleep() -> None:
     with Tool("ltrace", "-L", "-S", "sleep", "1000") as tool:
         tool.until("nanosleep")
-        assert asleep(traced(tool), OWN, tool) == "clock_nanosleep", tool.end()
+        assert asleep(traced(tool), OWN) == "clock_nanosleep", tool.transcript()
         for times in (1, 2):
             os.kill(traced(tool), signal.SIGWINCH)
             tool.until("SYS_restart_syscall(", times)
-            assert asleep(traced(tool), OWN, tool) == "restart_syscall", tool.end()
+            assert asleep(traced(tool), OWN) == "restart_syscall", tool.transcript()
         os.kill(traced(tool), signal.SIGTERM)
         again = [r"^SYS_restart_syscall\(.* = -516$", "^--- SIG"]
-        in_order(tool.end(), [
+        tool.shows(
             r"^SYS_clock_nanosleep\(.* = -516$", "^--- SIGWINCH ", *again, *again,
             r"^\+\+\+ killed by SIGTERM",
-        ])  # fmt: skip
+        )  # fmt: skip

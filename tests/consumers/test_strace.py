@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from sleepers import WOKEN, Outcome, Sleeper, Tool, in_order, needs, sleeping
+from sleepers import WOKEN, Outcome, Sleeper, Tool, needs, sleeping
 
 from conformance.cases.restarts import IGNORED, NANOSLEEP, READ
 from conformance.doors import Door
@@ -35,18 +35,18 @@ def strace(sleeper: Sleeper, *options: str) -> Tool:
 def test_read(door: Door) -> None:
     with sleeping(door, READ) as sleeper, strace(sleeper) as tool:
         tool.until("read(")
-        assert sleeper.asleep(tool) == "read", tool.end()
+        assert sleeper.asleep() == "read", tool.transcript()
         sleeper.task.signal(IGNORED)
         tool.until("read(", times=2)
-        assert sleeper.asleep(tool) == "read", tool.end()
+        assert sleeper.asleep() == "read", tool.transcript()
         sleeper.let_go()
-        assert sleeper.outcome(tool) == WOKEN["read"], tool.end()
+        assert sleeper.outcome() == WOKEN["read"], tool.transcript()
         call = r"^read\(\d+, "
-        in_order(tool.end(), [
+        tool.shows(
             call + r"0x[0-9a-f]+, 1\) += \? ERESTARTSYS ", "^--- SIGWINCH ",
             call + r'"!", 1\) += 1$', r"^exit_group\(0\)", r"^\+\+\+ exited with 0 \+\+\+$",
-        ])  # fmt: skip
-        assert (door.name != "syscall64") == ("runs in" in tool.said), tool.said
+        )  # fmt: skip
+        assert (door.name != "syscall64") == ("runs in" in tool.said), tool.transcript()
 
 
 # An interrupted nanosleep() is shown to be gone on with, by restart_syscall(), as often as it is
@@ -57,17 +57,17 @@ def test_nanosleep(door: Door) -> None:
     with sleeping(door, NANOSLEEP) as sleeper, strace(sleeper) as tool:
         for times in (1, 2):
             tool.until(shown, times)
-            assert sleeper.asleep(tool) == "restart_syscall", tool.end()
+            assert sleeper.asleep() == "restart_syscall", tool.transcript()
             sleeper.task.signal(IGNORED)
         tool.until(shown, times=3)
-        assert sleeper.asleep(tool) == "restart_syscall", tool.end()
+        assert sleeper.asleep() == "restart_syscall", tool.transcript()
         sleeper.let_go()
-        assert sleeper.outcome(tool) == WOKEN["nanosleep"], tool.end()
+        assert sleeper.outcome() == WOKEN["nanosleep"], tool.transcript()
         again = "^" + re.escape(shown) + r" .* = \? ERESTART_RESTARTBLOCK "
-        in_order(tool.end(), [
+        tool.shows(
             again, "^--- SIGWINCH ", again, "^--- SIGWINCH ", again, "^--- SIGUSR2 ",
             r"^rt_sigreturn\(.* = -1 EINTR ", r"^exit_group\(0\)", "exited with 0",
-        ])  # fmt: skip
+        )  # fmt: skip
 
 
 # What strace injects is what the program gets, and nothing else of it is changed: an error, a
@@ -85,8 +85,8 @@ def test_nanosleep(door: Door) -> None:
 @by_door
 def test_inject(door: Door, what: str, outcome: Outcome, shown: str) -> None:
     with sleeping(door, READ) as sleeper, strace(sleeper, "-e", f"inject=read:{what}") as tool:
-        assert sleeper.outcome(tool) == outcome, tool.end()
-        in_order(tool.end(), [rf"^read\(.* {shown}", "^exit_group", "exited with 0"])
+        assert sleeper.outcome() == outcome, tool.transcript()
+        tool.shows(rf"^read\(.* {shown}", "^exit_group", "exited with 0")
 
 
 # The same in the call that goes on with another, whose number the kernel chose.
@@ -96,11 +96,11 @@ def test_inject_restart(door: Door) -> None:
         sleeping(door, NANOSLEEP) as sleeper,
         strace(sleeper, "-e", "inject=restart_syscall:error=EBADF") as tool,
     ):
-        assert sleeper.outcome(tool) == Outcome(-errno.EBADF), tool.end()
-        in_order(tool.end(), [
+        assert sleeper.outcome() == Outcome(-errno.EBADF), tool.transcript()
+        tool.shows(
             r"^restart_syscall\(<\.\.\. resuming interrupted .* = -1 EBADF .*\(INJECTED\)$",
             "^exit_group", "exited with 0",
-        ])  # fmt: skip
+        )  # fmt: skip
 
 
 def widths(environment: Environment) -> list[str]:
@@ -117,13 +117,13 @@ def test_exec(environment: Environment) -> None:
     programs = [*(executable("relay", width) for width in chain), executable("true", chain[-1])]
     with Tool("strace", "-f", *programs) as tool:
         tool.end()
-        assert tool.status == 42, tool.said
-        in_order(tool.said, [
+        assert tool.status == 42, tool.transcript()
+        tool.shows(
             *(rf'^execve\("{re.escape(str(path))}", .* = 0$' for path in programs),
             r"^exit\(42\)", r"^\+\+\+ exited with 42 \+\+\+$",
-        ])  # fmt: skip
+        )  # fmt: skip
         changes = [MODES[b] for a, b in zip(["x86_64", *chain], chain, strict=False) if a != b]
-        assert re.findall(r"runs in (.*) mode", tool.said) == changes, tool.said
+        assert re.findall(r"runs in (.*) mode", tool.said) == changes, tool.transcript()
 
 
 # Children of every width that a shell makes are followed, and their calls are of their own tables.
@@ -134,10 +134,10 @@ def test_fork(environment: Environment) -> None:
     shell = Path(shutil.which("sh") or "/bin/sh")
     with Tool("strace", "-f", shell, "-c", f"{lines}; exit 7", "sh", *programs) as tool:
         tool.end()
-        assert tool.status == 7, tool.said
+        assert tool.status == 7, tool.transcript()
         for path in programs:
-            in_order(tool.said, [
+            tool.shows(
                 rf'^\[pid +\d+\] execve\("{re.escape(str(path))}", ', r"^\[pid +\d+\] exit\(42\b",
                 r"^\[pid +\d+\] \+\+\+ exited with 42 \+\+\+$",
                 "^--- SIGCHLD .*si_status=42", r"^\+\+\+ exited with 7 \+\+\+$",
-            ])  # fmt: skip
+            )  # fmt: skip
