@@ -29,8 +29,8 @@ from conformance.tracing.proc import blocked_in
 from conformance.tracing.snapshot import Missed
 from conformance.tracing.tracee import Options, Task, Trace
 
-PATIENCE: Final = 120.0
-"""Seconds until a tool or a program is given up: a guest without KVM is thirty times slower."""
+PATIENCE: Final = 60.0
+"""Seconds until a tool or a program is given up."""
 LAST_WORDS: Final = 1.0
 """Seconds in which a tool may end by itself once its test has failed."""
 LEFT_BY_SYSCALL: Final = frozenset({"cx", "r11"})

@@ -88,8 +88,7 @@ def test_detach(door: Door, call: Call) -> None:
 
 
 # Who writes -1 into orig_ax, as gdb does when it moves a program elsewhere, keeps the kernel from
-# making the call again: the program gets what was in ax. Only this makes the tests above mean
-# anything.
+# making the call again: the program gets what was in ax.
 @by_call
 @by_door
 def test_minus_one(door: Door, call: Call) -> None:
