@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import records
-from mutants import faults, scoring, table
+from mutants import faults, peers, scoring, table
 from mutants.faults import Edit, Fault
 
 from conformance.cases import all_cases
@@ -126,6 +126,30 @@ def test_collateral() -> None:
     (row,) = table.rows("6.1", [FAULT], score)
     assert row.collateral == ("views.all",)
     assert "views.core: hung" in row.why
+
+
+# Another program sees a fault if it ends otherwise, or fails at more, than twice without one; one
+# that is not the same twice, or does not end, sees nothing.
+@pytest.mark.parametrize(
+    ("before", "now", "seen"),
+    [
+        ([(0, ""), (0, "")], (0, "[OK]\tall"), []),
+        ([(0, ""), (0, "")], (1, ""), ["sigreturn_64"]),
+        ([(1, "[FAIL]\tat 7"), (1, "[FAIL]\tat 8")], (1, "[FAIL]\tat 9"), []),
+        ([(1, "[FAIL]\tone"), (1, "[FAIL]\tone")], (1, "[FAIL]\tother"), ["sigreturn_64"]),
+        ([(0, ""), (1, "")], (1, ""), []),
+        ([(-1, ""), (-1, "")], (0, ""), []),
+    ],
+)
+def test_peers(
+    before: list[tuple[int, str]], now: tuple[int, str], seen: list[str]
+) -> None:
+    program = "/tests/sigreturn_64"
+    ran = {program: [scoring.Peer(code, output, 0.1) for code, output in before]}
+    score = scoring.Score(peers={0: ran, 7: {program: [scoring.Peer(*now, 0.1)]}})
+    assert peers.caught(score, FAULT) == seen
+    rows = table.rows("6.1", [FAULT], score)
+    assert peers.text(score, [FAULT], rows).split()[-4:] == ["all", "1", "0", str(len(seen))]
 
 
 # A case that failed with no fault awake catches none, and is told.

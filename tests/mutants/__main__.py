@@ -88,7 +88,7 @@ def _score(args: argparse.Namespace) -> int:
         rows = table.rows(kernel.name, chosen, score)
         print(table.text(rows, not args.quiet), flush=True)
         if programs:
-            print(peers.text(score, chosen), flush=True)
+            print(peers.text(score, chosen, rows), flush=True)
         made += rows
         releases[kernel.name] = score.environment.name if score.environment else ""
     print(table.summary(made))

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from mutants.faults import Fault
 from mutants.scoring import Peer, Score
+from mutants.table import Row
 
 
 def sound(score: Score) -> dict[str, Peer]:
@@ -39,13 +40,22 @@ def caught(score: Score, fault: Fault) -> list[str]:
     return found
 
 
-def text(score: Score, planted: Sequence[Fault]) -> str:
-    """Tell which programs can be relied on, which fault each saw, and how many were seen."""
+def text(score: Score, planted: Sequence[Fault], rows: Sequence[Row]) -> str:
+    """Tell which programs can be relied on, which fault each saw, and how many, room by room.
+
+    :param rows: what the suite made of the same faults, in the same boots
+    """
     base = score.peers.get(0, {})
     lines = [f"  {Path(name).name:28} exit {ran[0].code:3}, {ran[0].seconds} s" +
              ("" if name in sound(score) else "  not the same twice, or hangs: left out")
              for name, ran in base.items()]  # fmt: skip
-    seen: Mapping[str, list[str]] = {each.name: caught(score, each) for each in planted}
+    seen = {each.name: caught(score, each) for each in planted}
     lines += [f"  {name:34} {', '.join(names) or '-'}" for name, names in seen.items()]
-    count = sum(map(bool, seen.values()))
-    return "\n".join([*lines, f"the kernel's selftests see {count} of {len(planted)}"]) + "\n"
+    good = {row.fault for row in rows if row.good}
+    lines.append(f"  {'':12}{'faults':>8}{'origax':>8}{'selftests':>11}")
+    for room in [*sorted({each.room for each in planted}), ""]:
+        names = [each.name for each in planted if room in (each.room, "")]
+        counts = [len(names), sum(name in good for name in names),
+                  sum(bool(seen[name]) for name in names)]  # fmt: skip
+        lines.append(f"  {room or 'all':12}{counts[0]:8}{counts[1]:8}{counts[2]:11}")
+    return "\n".join(lines) + "\n"
