@@ -135,6 +135,35 @@ def coverage(args: argparse.Namespace) -> int:
     return int(bool(wrong))
 
 
+def contract(args: argparse.Namespace) -> int:
+    """Write what user space may rely on, out of the expectations: docs/abi.md."""
+    from conformance import contract, coverage, expectation, facts, files, tables
+    from conformance.cases import all_cases
+    from conformance.reports import contract as report
+
+    vocabulary = facts.vocabulary(args.expected)
+    cases = all_cases()
+    found = {case.id: expectation.find(args.expected, case.id, vocabulary) for case in cases}
+    made = contract.gather(
+        coverage.read(args.expected), cases,
+        {case_id: wanted for case_id, wanted in found.items() if wanted},
+        facts.changes(args.expected), vocabulary,
+    )  # fmt: skip
+    text = report.text(made)
+    if args.check:
+        stale = tuple(report.stale(tables.read_text(args.check), text))
+        for heading in stale:
+            print(f"not up to date: {heading}")
+        if stale:
+            print(f"to write it again: origax contract -o {args.check}")
+        return int(bool(stale))
+    if args.output:
+        files.replace_all({args.output: text}, "the contract", "name a file that you may write")
+    else:
+        print(text, end="")
+    return 0
+
+
 def update(args: argparse.Namespace) -> int:
     """Propose changes to the goldens, accept one, or keep what confirmed them."""
     from conformance import evidence, record, update
@@ -306,8 +335,8 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for add in (
-        _add_run, _add_list, _add_show, _add_coverage, _add_update, _add_diff, _add_doctor,
-        _add_report, _add_kernels,
+        _add_run, _add_list, _add_show, _add_coverage, _add_contract, _add_update, _add_diff,
+        _add_doctor, _add_report, _add_kernels,
     ):  # fmt: skip
         add(commands)
     return parser
@@ -376,6 +405,19 @@ def _add_coverage(commands: Any) -> None:
                      help="list the cases of these rows")  # fmt: skip
     sub.add_argument("--uncovered", action="store_true",
                      help="only rows that lack a case somewhere")  # fmt: skip
+
+
+def _add_contract(commands: Any) -> None:
+    epilog = (
+        "  origax contract -o docs/abi.md         after any change in expected/\n"
+        "  origax contract --check docs/abi.md    exits 1 if that was forgotten, and says where"
+    )
+    sub = _command(commands, "contract", contract, epilog=epilog)
+    where = sub.add_mutually_exclusive_group()
+    where.add_argument("-o", "--output", metavar="FILE", type=Path,
+                       help="write it there (default: to standard output)")  # fmt: skip
+    where.add_argument("--check", metavar="FILE", type=Path,
+                       help="say under which headings that file is not as it would be written")
 
 
 def _add_update(commands: Any) -> None:
