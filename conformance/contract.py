@@ -220,7 +220,7 @@ class _Maker:
     def contract(self, call: Subject) -> Contract:
         home, plain = self.homes(), self.plain(call)
         atoms = _atoms({each for subject in self.every for each in subject.reasons})
-        reasons = _common({a for r in s.reasons for a in atoms[r]} for s in self.every)
+        reasons = _common(_once(a for r in s.reasons for a in atoms[r]) for s in self.every)
         weak = _common(subject.weak for subject in self.every)
         widely = _common(subject.asked for subject in self.every)
         entries: list[Entry] = []
@@ -243,7 +243,7 @@ class _Maker:
 
         def price(subject: Subject, number: int) -> tuple[float, int]:
             kin = self.kin[number][subject.family]
-            return (told[number] + 1) * shown[number] / kin**2, number
+            return (told[number] + 1) * shown[number] / kin**3, number
 
         for subject in sorted(self.every, key=self.plainness):
             cheapest = min(price(subject, number) for number in subject.covers)[1]
@@ -283,10 +283,14 @@ class _Maker:
             example, self.excerpt(example, plain) if example else None,
         )  # fmt: skip
 
-    def plainness(self, subject: Subject) -> tuple[bool, int, int, str]:
-        """Give what sorts subjects: the shortest first, and those that show fewest things."""
+    def plainness(self, subject: Subject) -> tuple[bool, bool, int, int, str]:
+        """Give what sorts subjects: those with a second tracer last, the shortest first, and
+        those that show fewest things."""
         lines = golden(subject.wanted[subject.cases[0].id], self.facts)
-        return subject.name != PLAIN, len(lines), len(subject.covers), subject.name
+        other_tracer = any(line.head == "run" and "tracer" in line.fields for line in lines)
+        return (
+            subject.name != PLAIN, other_tracer, len(lines), len(subject.covers), subject.name
+        )  # fmt: skip
 
     def excerpt(self, subject: Subject, plain: Plain) -> Excerpt:
         shown = {
@@ -309,7 +313,7 @@ def _atoms(reasons: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
     """Take each reason apart into those others that are joined in it, and what is left."""
     atoms: dict[str, tuple[str, ...]] = {}
     for reason in sorted(reasons, key=lambda reason: (len(reason), reason)):
-        single = {each for parts in atoms.values() for each in parts}
+        single = _once(each for parts in atoms.values() for each in parts)
         parts = tuple(each for each in single if _without(reason, [each]) != reason)
         rest = _without(reason, parts)
         atoms[reason] = (*parts, rest) if rest else parts
@@ -318,7 +322,7 @@ def _atoms(reasons: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
 
 def _without(reason: str, known: Iterable[str]) -> str:
     """Take out of a reason what others say; what is left is its own."""
-    for each in sorted(known, key=len, reverse=True):
+    for each in sorted(known, key=lambda text: (-len(text), text)):
         for told in (each, each[0].lower() + each[1:]):
             if reason == told:
                 return ""
@@ -326,8 +330,10 @@ def _without(reason: str, known: Iterable[str]) -> str:
                 head, _, tail = reason.partition(clause)
                 if not tail or tail.startswith(";"):
                     reason = head + tail
-            for clause in (f"{told}; and ", f"{told}; "):
-                reason = reason.removeprefix(clause)
+            reason = reason.removeprefix(f"{told}; and ")
+            rest = reason.removeprefix(f"{told}; ")
+            if rest[:1].isupper():  # otherwise it goes on with what was said
+                reason = rest
     return reason
 
 

@@ -18,18 +18,19 @@ from conformance.transcript import Line
 
 COLUMNS: Final = ("orig_ax", "ax", "ip", "regs")
 """What every table has; further fields stand behind them."""
-ROWS: Final = 6
+ROWS: Final = 5
 """Rows that a table may have."""
 KEPT: Final = "kept"
 """Registers that a door leaves as it always does; without a door: every one is the program's."""
 
 _PLAIN: Final = {"flags": "IF", "views": "agree"}
 """Fields that say nothing where they are so."""
-_SILENT: Final = (("exit", "exited 0"), ("probe", "exited 0"), ("control", "exited 0"))
+_ENDINGS: Final = ("exit", "probe", "control")
+"""Who tells that a program exited, which most do."""
 _LEAVING: Final = "leave"
 """The label of the call by which a probe ends itself."""
 _PLACES: Final = {
-    "syscall+2": "behind", "landing_pad": "behind", "syscall": "at", "landing_pad-2": "at",
+    "syscall+2": "behind", "landing_pad": "behind", "syscall": "on", "landing_pad-2": "on",
 }  # fmt: skip
 """What ip means, of the door's instruction or of the landing pad that calls by the vDSO have."""
 _SPEAKERS: Final = {"probe": "program", "control": "untraced"}
@@ -59,7 +60,7 @@ class Section:
 class Excerpt:
     """A part of what a case shows.
 
-    :ivar doors: where it is shown; the others differ by whole stops, or there was no room
+    :ivar doors: where it is so; the others have other stops, or other rows and there was no room
     :ivar left_out: sections and rows that had no room
     """
 
@@ -75,7 +76,8 @@ Plain = Mapping[str, Line]
 
 
 def excerpt(shown: Shown, plain: Plain) -> Excerpt:
-    """Choose what to show: all doors if there is room, otherwise the first alone.
+    """Choose what to show: all doors with the same stops if there is room, otherwise those where
+    every row is as at the first.
 
     :param shown: by the names of doors, the most usual first
     """
@@ -84,7 +86,7 @@ def excerpt(shown: Shown, plain: Plain) -> Excerpt:
     alike = {d: each for d, each in parts.items() if _skeleton(each) == _skeleton(parts[first])}
     folded = _distinct(_fold(alike))
     if folded and len(folded[0].rows) > ROWS:
-        alike = {first: parts[first]}
+        alike = {d: each for d, each in alike.items() if _keys(each) == _keys(parts[first])}
         folded = _distinct(_fold(alike))
     chosen, left = _cut(folded)
     return Excerpt(tuple(chosen), tuple(alike), left)
@@ -139,6 +141,10 @@ def _key(cells: Cells) -> object:
     return cells.what, tuple(cells.fields.items())
 
 
+def _keys(sections: Sequence[tuple[str, Sequence[Cells]]]) -> object:
+    return [[_key(cells) for cells in rows] for _, rows in sections]
+
+
 def _skeleton(sections: Sequence[tuple[str, Sequence[Cells]]]) -> object:
     return [[cells.what for cells in rows] for _, rows in sections]
 
@@ -158,7 +164,8 @@ def _sections(
 
 
 def _silent(line: Line) -> bool:
-    return (line.head, line.kind) in _SILENT or line.fields.get("ip", "").startswith(_LEAVING)
+    ended = line.head in _ENDINGS and line.words[:1] == ("exited",)
+    return ended or line.fields.get("ip", "").startswith(_LEAVING)
 
 
 def _rows(lines: Sequence[Line], usual: _Usual) -> list[Cells]:

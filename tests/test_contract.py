@@ -178,7 +178,7 @@ def test_doors_differ() -> None:
     shown = [(fields["ax"], fields["ip"], doors)
              for what, fields, doors in rows(cut(syscall64=CALL, int80_32=other))
              if what == "syscall-exit"]  # fmt: skip
-    assert shown == [("$pid", "behind", ("syscall64",)), ("1", "at", ("int80_32",))]
+    assert shown == [("$pid", "behind", ("syscall64",)), ("1", "on", ("int80_32",))]
 
 
 # Selectors, flags, views and clobbered registers stand where they are not what is usual there.
@@ -209,6 +209,18 @@ def test_untraced() -> None:
 def test_other_stops() -> None:
     assert cut(syscall64=CALL, int80_32=changed(CALL, ("stop syscall-exit", "stop event STOP"))
                ).doors == ("syscall64",)  # fmt: skip
+
+
+# Where rows of all doors have no room, those doors stay where every row is as at the first.
+def test_no_room() -> None:
+    long = "".join(
+        CALL.splitlines(keepends=True)[1].replace("$pid", str(n)) for n in range(excerpt.ROWS)
+    )
+    ia32 = changed(long, *SAME)
+    shown = cut(syscall64=long, int80_32=changed(ia32, ("ax=1 ", "ax=9 ")),
+                sysenter=changed(ia32, *FAST))  # fmt: skip
+    assert shown.doors == ("syscall64", "sysenter")
+    assert [doors for _, _, doors in rows(shown)] == [()] * excerpt.ROWS
 
 
 # Sections that show the same are one, with both headings; what there is no room for is counted.

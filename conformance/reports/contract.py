@@ -33,7 +33,7 @@ def text(contract: Contract) -> str:
         "contents": _contents(contract.entries),
         "doors": _doors(contract),
         "ways": _ways(contract),
-        "weak": (_item(f"`{name}`: {why}") for (name, why), _ in contract.weak.items()),
+        "weak": map(_item, _open(contract.weak)),
         "machine": (
             _item(f"{_sentence(why)} ({plural(count, 'case')})")
             for why, count in contract.reasons.items()
@@ -151,11 +151,19 @@ def _differences(entry: Entry) -> Iterator[str]:
         yield f"Since {_release(change)}: {_plain(' '.join(change.observable.split()))}"
     told = [change.commit[:12] for change in entry.changes]
     for reason in entry.reasons:
-        if not any(commit in reason for commit in told):
+        if not reason.startswith("As ") and not any(commit in reason for commit in told):
             yield _sentence(reason)
-    for why in dict.fromkeys(why for _, why in entry.weak):
-        names = ", ".join(f"`{name}`" for name, reason in entry.weak if reason == why)
-        yield f"Not promised: {names}: {_sentence(why)}"
+    for each in _open(entry.weak):
+        yield f"Not promised: {each}"
+
+
+def _open(weak: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Write fields that may differ, with the reason that they have in common."""
+    reasons: dict[str, list[str]] = {}
+    for name, why in weak:
+        reasons.setdefault(why, []).append(f"`{name}`")
+    for why, names in reasons.items():
+        yield f"{', '.join(names)}: {_sentence(why)}"
 
 
 def _release(change: Change) -> str:
@@ -243,7 +251,7 @@ def _excerpt(subject: Subject, excerpt: Excerpt) -> Iterator[str]:
     places = [case.abi if case.door == "none" else case.door for case in subject.cases]
     others = [place for place in places if place not in excerpt.doors]
     left = [plural(excerpt.left_out, "more row")] if excerpt.left_out else []
-    left += [f"otherwise at {_names(others)}"] if others else []
+    left += [f"not shown: {_names(others)}"] if others else []
     if left:
         yield f"... {'; '.join(left)}"
     yield "```"
