@@ -100,6 +100,27 @@ SITE("clone_exec",
      "ud2\n");
 
 /*
+ * vfork() whose child reads a byte, tells first that it is there, and is gone:
+ * meanwhile no signal reaches the parent. The call leaves the registers of
+ * read() alone, which setup read_blocks has prepared.
+ */
+SITE("vfork_reads",
+     ENTER
+     "test" W " %" AX ", %" AX "\n"
+     "jz 71f\n"
+     CHILD_TO_BOARD
+     "push" W " $0x202\n"			/* flags of no interest */
+     "popf" W "\n"
+     "jmp 69f\n"
+     LABEL("reader") "71: movl $1, " BOARD(STR(CHILD_AT)) "\n"
+     "movl $" N(read) ", %eax\n"
+     CHILD_ENTER LABEL_END
+     "xorl %" E1 ", %" E1 "\n"
+     "movl $" N(exit) ", %eax\n"
+     CHILD_ENTER
+     "ud2\n");
+
+/*
  * execve() with nothing in its initial state: selectors loaded, flags as the
  * case says. The kernel hands none of it to the new program.
  */
