@@ -6,10 +6,11 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
-from conformance.cases import Handler, Probe, case, restarts
+from conformance.cases import Handler, Probe, case, events, filters, restarts
 from conformance.cases.restarts import (
     FIRST,
     NANOSLEEP,
@@ -190,3 +191,84 @@ def stopping(trace: Trace) -> None:
 
     with making(trace, VFORK, (Handler(FIRST),), **WAITING) as (probe, release):
         trace.control(probe, untraced)
+
+
+# What is left behind: nothing
+
+
+def getppid(trace: Trace, site: str = "syscall") -> Probe:
+    """A program that calls getppid()."""
+    return Probe(site=site, regs=trace.door.call("getppid"))
+
+
+def at_seccomp(_: Trace, task: Task) -> None:
+    """Go to PTRACE_EVENT_SECCOMP."""
+    task.cont()
+
+
+def at_sysemu(_: Trace, task: Task) -> None:
+    """Go to the stop of PTRACE_SYSEMU, where no call will be made."""
+    task.take(requests.SYSEMU)
+
+
+def at_stepped_call(_: Trace, task: Task) -> None:
+    """Go through a call by PTRACE_SINGLESTEP, to the trap at its end."""
+    task.syscall()
+    task.step()
+
+
+def at_step(_: Trace, task: Task) -> None:
+    """Go to the stop of a single step, unseen: its code may differ in a guest."""
+    task.run_to("nops")
+    task.look(requests.SINGLESTEP)
+
+
+def at_exec(_: Trace, task: Task) -> None:
+    """Go to PTRACE_EVENT_EXEC, unseen: the new program's registers are no concern here."""
+    task.look(requests.CONT)
+
+
+def stops(trace: Trace) -> Mapping[str, tuple[Probe, int, Callable[[Trace, Task], None]]]:
+    """A program, options, and the way to it, for every kind of stop that has no second task."""
+    call, inherited = getppid(trace), events.stops(trace)
+    return {
+        "syscall-enter": (call, requests.O_BASE, events.at_enter),
+        "syscall-exit": (call, requests.O_BASE, events.at_exit),
+        **{name: inherited[name] for name in ("signal", "group", "STOP", "EXIT")},
+        "EXEC": (events.executing(trace), events.EXECS, at_exec),
+        "step": (Probe(site="nops"), requests.O_BASE, at_step),
+        "stepped-call": (getppid(trace, "call_nops"), requests.O_BASE, at_stepped_call),
+        "SYSEMU": (call, requests.O_BASE, at_sysemu),
+        "SECCOMP": (filters.answered(trace, filters.TRACE), filters.TRACED, at_seccomp),
+    }
+
+
+def leave(trace: Trace, signo: int) -> None:
+    """Detach from each kind of stop with that signal, and see the program's end."""
+    for where, (probe, options, go) in stops(trace).items():
+        trace.heading(stop=where)
+        handled = replace(probe, handlers=[Handler(FIRST)])
+        with trace.launch(handled, options) as task:
+            go(trace, task)
+            task.detach(signo)
+            if where == "group":
+                trace.tell(task, {"state": task.until("STZ")})
+                GO_ON(task)
+            task.take()
+    trace.control(getppid(trace))
+
+
+@case("attach.detached", door="syscall64", also=CALLS, covers=[1, 75, 95, 136, 137])
+def detached(trace: Trace) -> None:
+    """Detach from each kind of stop, with no signal: after PTRACE_SYSCALL, PTRACE_SINGLESTEP and
+    PTRACE_SYSEMU, too. The program runs to its end, and nothing of its tracing is left to it.
+    """
+    leave(trace, 0)
+
+
+@case("attach.parting_signal", door="syscall64", also=CALLS, covers=[84, 136, 137])
+def parting_signal(trace: Trace) -> None:
+    """Detach from each kind of stop with SIGUSR1, which has a handler: it is delivered from stops
+    for a signal and from those of a call, and lost from all others.
+    """
+    leave(trace, FIRST)
