@@ -19,12 +19,14 @@ from conformance.cases.restarts import (
     SECOND,
     asleep,
     complete,
+    doze,
     making,
+    released,
     send,
     sleeping,
     untraced,
 )
-from conformance.doors import CALLS
+from conformance.doors import CALLS, DOORS
 from conformance.strays import WALL
 from conformance.tracing import program, requests
 from conformance.tracing.snapshot import Stop
@@ -36,6 +38,8 @@ SLEEPS: Final = (READ, NANOSLEEP)
 VFORK: Final = restarts.Call("vfork", "vfork", "read_blocks")
 WAITING: Final[Mapping[str, Any]] = {"site": "vfork_reads", "blocked": (signal.SIGCHLD,)}
 """A call that ends when its child has read a byte; SIGCHLD, which comes somewhat later, waits."""
+SYSCALL, INT80, INT3 = b"\x0f\x05", b"\xcd\x80", b"\xcc"
+"""Code that a tracer writes into a program."""
 STOP, GO_ON = send(signal.SIGSTOP), send(signal.SIGCONT)
 
 
@@ -272,3 +276,99 @@ def parting_signal(trace: Trace) -> None:
     for a signal and from those of a call, and lost from all others.
     """
     leave(trace, FIRST)
+
+
+# What is run meanwhile: a call that a tracer has the program make
+
+
+def instruction(trace: Trace) -> bytes:
+    """Code of the door's way in; where that is the vDSO, of the int $0x80 in there."""
+    return SYSCALL if trace.door.image in ("x86_64", "x32") else INT80
+
+
+@contextlib.contextmanager
+def code(task: Task, at: int, written: bytes) -> Iterator[None]:
+    """Have other code at an address of the program meanwhile."""
+    size = requests.WORD_SIZE
+    old = requests.peektext(task.pid, at).to_bytes(8, "little")[:size]
+    requests.poketext(task.pid, at, int.from_bytes(written + old[len(written) :], "little"))
+    yield
+    requests.poketext(task.pid, at, int.from_bytes(old, "little"))
+
+
+def by_trap(task: Task) -> None:
+    """Run the call by PTRACE_CONT, to the int3 behind it."""
+    task.cont()
+
+
+def by_step(task: Task) -> None:
+    """Run the call by PTRACE_SINGLESTEP."""
+    task.step()
+
+
+def by_stops(task: Task) -> None:
+    """Run the call by PTRACE_SYSCALL, to its exit stop."""
+    task.syscall()
+    task.syscall()
+
+
+def by_stops_and_interrupt(task: Task) -> None:
+    """The same, and on to the stop of a PTRACE_INTERRUPT before any further instruction."""
+    by_stops(task)
+    requests.interrupt(task.pid)
+    task.cont()
+
+
+def inject(
+    trace: Trace, call: restarts.Call, run: Callable[[Task], None], written: bytes, number: int
+) -> None:
+    """Have a program that sleeps in a call make another: save registers, write code and have ip
+    point there, run it, and put code and registers back. Then let the call go.
+    """
+    at = trace.label("nops").start
+    with making(trace, call) as (probe, release), trace.launch(probe) as task:
+        doze(task, requests.CONT)
+        saved = task.interrupt()
+        with code(task, at, written + INT3):
+            task.poke(orig_ax=-1, ax=number, ip=at)
+            run(task)
+        task.put_back(saved)
+        complete(task, release)
+
+
+@case("attach.injected", door="syscall64", also=CALLS, covers=[38, 41, 45, 53, 142])
+def injected(trace: Trace) -> None:
+    """PTRACE_INTERRUPT a program that sleeps in a call, and have it make getpid() by code
+    that is written elsewhere: up to an int3, by one step, or by PTRACE_SYSCALL and to one more
+    PTRACE_INTERRUPT. Restore code and registers at that stop: the first call goes on. Let it go.
+    """
+    ways = {"CONT": by_trap, "SINGLESTEP": by_step, "SYSCALL": by_stops_and_interrupt}
+    for call in restarts.CALLS:
+        for name, run in ways.items():
+            trace.heading(call=call.name, by=name)
+            inject(trace, call, run, instruction(trace), trace.number("getpid"))
+        released(trace, call)
+
+
+@case("attach.restored_at_exit", door="syscall64", also=CALLS, covers=[25, 41, 142])
+def restored_at_exit(trace: Trace) -> None:
+    """The same, but restore the registers at the exit stop of the call that was injected, where no
+    signal is: nothing makes the first call again, and the program finds its code.
+    """
+    for call in restarts.CALLS:
+        trace.heading(call=call.name)
+        inject(trace, call, by_stops, instruction(trace), trace.number("getpid"))
+        released(trace, call)
+
+
+@case("attach.injected_int80", door="syscall64", also=["x32"], covers=[14, 38, 41, 53, 142],
+      needs=["ia32"])  # fmt: skip
+def injected_int80(trace: Trace) -> None:
+    """Have a 64-bit program that sleeps in a call make getpid() by int $0x80, up to an int3, or by
+    one step: then registers are restored while the 32-bit call still is the last one.
+    """
+    for call in restarts.CALLS:
+        for name, run in {"CONT": by_trap, "SINGLESTEP": by_step}.items():
+            trace.heading(call=call.name, by=name)
+            inject(trace, call, run, INT80, DOORS["int80_64"].number("getpid"))
+        released(trace, call)
