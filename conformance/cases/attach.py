@@ -6,8 +6,11 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 from conformance.cases import Handler, Probe, case, events, filters, restarts
@@ -29,6 +32,7 @@ from conformance.cases.restarts import (
 from conformance.doors import CALLS, DOORS
 from conformance.strays import WALL
 from conformance.tracing import program, requests
+from conformance.tracing.hand import LOCAL
 from conformance.tracing.snapshot import Stop
 from conformance.tracing.tracee import Task, Trace
 
@@ -52,8 +56,7 @@ def attach(task: Task, way: str) -> None:
 
 
 def attached(task: Task, way: str) -> Stop:
-    """Take the first stop of a task that was attached to; then one attached has the options, too.
-    """
+    """Take the first stop of a task that was attached to; only then can it get its options."""
     stop = task.take()
     if way == "ATTACH" and not stop.ended:
         requests.set_options(task.pid, requests.O_BASE)
@@ -221,7 +224,7 @@ def at_stepped_call(_: Trace, task: Task) -> None:
     task.step()
 
 
-def at_step(_: Trace, task: Task) -> None:
+def at_nop(_: Trace, task: Task) -> None:
     """Go to the stop of a single step, unseen: its code may differ in a guest."""
     task.run_to("nops")
     task.look(requests.SINGLESTEP)
@@ -240,7 +243,7 @@ def stops(trace: Trace) -> Mapping[str, tuple[Probe, int, Callable[[Trace, Task]
         "syscall-exit": (call, requests.O_BASE, events.at_exit),
         **{name: inherited[name] for name in ("signal", "group", "STOP", "EXIT")},
         "EXEC": (events.executing(trace), events.EXECS, at_exec),
-        "step": (Probe(site="nops"), requests.O_BASE, at_step),
+        "step": (Probe(site="nops"), requests.O_BASE, at_nop),
         "stepped-call": (getppid(trace, "call_nops"), requests.O_BASE, at_stepped_call),
         "SYSEMU": (call, requests.O_BASE, at_sysemu),
         "SECCOMP": (filters.answered(trace, filters.TRACE), filters.TRACED, at_seccomp),
@@ -371,4 +374,127 @@ def injected_int80(trace: Trace) -> None:
         for name, run in {"CONT": by_trap, "SINGLESTEP": by_step}.items():
             trace.heading(call=call.name, by=name)
             inject(trace, call, run, INT80, DOORS["int80_64"].number("getpid"))
+        released(trace, call)
+
+
+# The end of a tracer that did not detach
+
+
+SEIZED: Final = {
+    "EXITKILL": requests.O_BASE, "none": requests.O_BASE & ~requests.O_EXITKILL,
+}  # fmt: skip
+"""Options with which what is traced dies with its tracer, or lives on."""
+
+
+def die(trace: Trace, task: Task) -> None:
+    """Kill the tracer; this process waits for its task from now on."""
+    task.hand.close()
+    trace.hand = task.hand = LOCAL
+
+
+def at_sleep(task: Task) -> None:
+    """Go to where the call sleeps; there is no stop."""
+    doze(task, requests.CONT)
+
+
+def at_delivery(task: Task) -> None:
+    """Go to the delivery of a signal to the sleeping program, which has a handler for it."""
+    at_sleep(task)
+    task.signal(FIRST)
+    task.take()
+
+
+def at_group_stop(task: Task) -> None:
+    """Go to a group-stop of the sleeping program."""
+    at_sleep(task)
+    STOP(task)
+    task.cont(task.take().signo)
+
+
+def at_interrupt(task: Task) -> None:
+    """Go to the stop of PTRACE_INTERRUPT of the sleeping program."""
+    at_sleep(task)
+    task.interrupt()
+
+
+IN_A_SLEEP: Final = {
+    "sleep": at_sleep, "signal": at_delivery, "group": at_group_stop, "STOP": at_interrupt,
+}  # fmt: skip
+IN_A_CALL: Final = ("syscall-enter", "syscall-exit", "SYSEMU", "stepped-call")
+
+
+@case("attach.tracer_died", door="int80_32", covers=[46, 75, 95, 136, 138])
+def tracer_died(trace: Trace) -> None:
+    """Kill the tracer of a program that sleeps in read(), or is in a stop there, or in one of a
+    call that does not sleep; with PTRACE_O_EXITKILL, and without. If it lives, let the call go.
+    """
+    for option, options in SEIZED.items():
+        for where in IN_A_CALL:
+            trace.heading(option=option, at=where)
+            probe, _, go = stops(trace)[where]
+            with trace.launch(probe, options, hand="ia32") as task:
+                go(trace, task)
+                die(trace, task)
+                end(trace, task)
+        for where, go_there in IN_A_SLEEP.items():
+            trace.heading(option=option, at=where)
+            with (
+                making(trace, READ, (Handler(FIRST),)) as (probe, release),
+                trace.launch(probe, options, hand="ia32") as task,
+            ):
+                go_there(task)
+                die(trace, task)
+                end(trace, task, release)
+    trace.control(getppid(trace))
+
+
+def end(trace: Trace, task: Task, release: restarts.Action = GO_ON) -> None:
+    """Take the end of a program whose tracer has died; continue it and let it go if it lives."""
+    state = task.until("STZX")
+    trace.tell(task, {"state": state})
+    if state == "T":
+        GO_ON(task)
+        state = task.until("SZX")
+    if state == "S":
+        release(task)
+    task.take()
+
+
+def apart(trace: Trace, act: Callable[[], object]) -> None:
+    """Do something in another thread of this process, and wait until that is gone."""
+
+    def body() -> int:
+        act()
+        return threading.get_native_id()
+
+    with ThreadPoolExecutor(1) as pool:
+        tid = pool.submit(body).result()
+    trace.wait_for(lambda: not Path(f"/proc/self/task/{tid}").exists())
+
+
+def trace_and_die(trace: Trace, task: Task, options: int, stop: bool) -> None:
+    """Have a thread of this process trace a program, stop it or not, and end."""
+
+    def body() -> None:
+        requests.seize(task.pid, options)
+        if stop:
+            requests.interrupt(task.pid)
+            trace.wait_for(lambda: os.waitpid(task.pid, os.WNOHANG | WALL)[0] == task.pid)
+
+    apart(trace, body)
+
+
+@case("attach.thread_died", door="syscall64", also=events.CODES, covers=[46, 138])
+def thread_died(trace: Trace) -> None:
+    """Let a thread of this process trace a program that sleeps in a call, stop it or not, and end,
+    with PTRACE_O_EXITKILL and without: the other threads are no tracers. If it lives, let the call
+    go.
+    """
+    for call in SLEEPS:
+        for option, options in SEIZED.items():
+            for stop in (False, True):
+                trace.heading(call=call.name, option=option, at="STOP" if stop else "sleep")
+                with making(trace, call) as (probe, release), sleeping(trace, probe) as task:
+                    trace_and_die(trace, task, options, stop)
+                    end(trace, task, release)
         released(trace, call)
