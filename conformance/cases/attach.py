@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -498,3 +500,102 @@ def thread_died(trace: Trace) -> None:
                     trace_and_die(trace, task, options, stop)
                     end(trace, task, release)
         released(trace, call)
+
+
+# Who may not attach
+
+
+def attaching(pid: int) -> Mapping[str, Callable[[], object]]:
+    """The two requests that attach, by name."""
+    return {
+        "ATTACH": lambda: requests.attach(pid),
+        "SEIZE": lambda: requests.seize(pid, requests.O_BASE),
+    }
+
+
+@case("attach.refused", door="syscall64", covers=[135, 140])
+def refused(trace: Trace) -> None:
+    """Attach to a program that is traced already, asleep or stopped; to one that is a zombie, or
+    gone; and to this process itself. Seize one with an option that there is none of. Make requests
+    that need another stop, or PTRACE_SEIZE, or a signal or an option that exists. Those that live
+    run on.
+    """
+    trace.heading(task="traced")
+    with making(trace, READ) as (probe, release), trace.launch(probe) as task:
+        refuse_more(task)
+        complete(task, release)
+    trace.heading(task="attached")
+    with making(trace, READ) as (probe, release), sleeping(trace, probe) as task:
+        events.ask(task, SEIZE=lambda: requests.seize(task.pid, NO_OPTION))
+        attach(task, "ATTACH")
+        attached(task, "ATTACH")
+        events.ask(task, INTERRUPT=lambda: requests.interrupt(task.pid),
+                   LISTEN=lambda: requests.listen(task.pid))  # fmt: skip
+        complete(task, release)
+    trace.heading(task="zombie")
+    with making(trace, READ) as (probe, _), sleeping(trace, probe) as task:
+        requested = attaching(task.pid)
+        os.kill(task.pid, signal.SIGKILL)
+        task.until_dead()
+        events.ask(task, **requested)
+        task.take()
+        events.ask(task, **requested)
+    released(trace, READ)
+
+
+NO_OPTION: Final = 1 << 30
+NO_SIGNAL: Final = 65
+
+
+def refuse_more(task: Task) -> None:
+    """Ask for what a tracer cannot have, of a program at its gate, asleep, and at a signal."""
+    events.ask(task, **attaching(task.pid))
+    doze(task, requests.CONT)
+    events.ask(task, **attaching(task.pid))
+    events.ask(task, **{f"{name}_self": ask for name, ask in attaching(os.getpid()).items()})
+    task.signal(FIRST)
+    task.take()
+    events.ask(
+        task, LISTEN=lambda: requests.listen(task.pid),
+        DETACH=lambda: requests.detach(task.pid, NO_SIGNAL),
+        CONT=lambda: requests.resume(task.pid, requests.CONT, NO_SIGNAL),
+        SETOPTIONS=lambda: requests.set_options(task.pid, NO_OPTION),
+    )  # fmt: skip
+
+
+CAPABILITIES: Final = 0x2008_0522
+"""_LINUX_CAPABILITY_VERSION_3: two words each of effective, permitted and inheritable ones."""
+
+
+def give_up_power() -> None:
+    """Have this thread do without any capability in effect, like an unprivileged user's.
+
+    It keeps those that are permitted, and so has no fewer than the programs of its process.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    head = (ctypes.c_uint32 * 2)(CAPABILITIES, 0)
+    sets = (ctypes.c_uint32 * 6)()
+    failed = libc.capget(head, sets)
+    sets[0] = sets[3] = 0
+    if failed or libc.capset(head, sets):
+        raise OSError(ctypes.get_errno(), "capset")
+
+
+@case("attach.undumpable", door="syscall64", also=events.CODES, covers=[140])
+def undumpable(trace: Trace) -> None:
+    """Attach, with no effective capability, to a program that sleeps in read(), once it has made
+    itself undumpable, or has not; the tracer is a thread that ends. Then let the call go.
+    """
+    for name, call in (("0", replace(READ, setup="undumpable_read")), ("1", READ)):
+        trace.heading(dumpable=name)
+        with making(trace, call) as (probe, release), sleeping(trace, probe) as task:
+            apart(trace, partial(seize_without_power, task))
+            release(task)
+            task.take()
+        released(trace, call)
+
+
+def seize_without_power(task: Task) -> None:
+    """Tell what the kernel answers to PTRACE_SEIZE by a thread without capabilities."""
+    give_up_power()
+    events.ask(task, SEIZE=lambda: requests.seize(task.pid, 0))
