@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from conformance.abi import error_name
 from conformance.cases import Handler, Probe, case, events, filters, restarts
 from conformance.cases.restarts import (
     FIRST,
@@ -599,3 +600,51 @@ def seize_without_power(task: Task) -> None:
     """Tell what the kernel answers to PTRACE_SEIZE by a thread without capabilities."""
     give_up_power()
     events.ask(task, SEIZE=lambda: requests.seize(task.pid, 0))
+
+
+# Who waits
+
+
+WNOTHREAD: Final = 0x2000_0000
+
+
+def wait(task: Task, options: int) -> Callable[[], str]:
+    """Look, without taking it, what waitid() would give of a task: by its signal, or none."""
+
+    def look() -> str:
+        found = os.waitid(os.P_PID, task.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT | options)
+        return signal.Signals(found.si_status).name if found else "none"
+
+    return look
+
+
+def told(task: Task, **looks: Callable[[], str]) -> None:
+    """Add to the transcript what waits gave, or the errors that they ended with."""
+    answers: dict[str, int | str] = {}
+    for name, look in looks.items():
+        try:
+            answers[name] = look()
+        except OSError as error:
+            answers[name] = error_name(error.errno or 0) or str(error.errno)
+    task.trace.tell(task, answers)
+
+
+@case("attach.waited", door="syscall64", covers=[139])
+def waited(trace: Trace) -> None:
+    """Wait for a program that sleeps, and for its signal-delivery-stop, with WNOWAIT: twice, by
+    another thread of this process, and by one that asks for its own children and tracees alone; the
+    latter asks for registers, too. Then take the stop, and wait again.
+    """
+    with making(trace, READ) as (probe, release), trace.launch(probe) as task:
+        look, own = wait(task, WALL), wait(task, WALL | WNOTHREAD)
+        doze(task, requests.CONT)
+        told(task, asleep=look)
+        task.signal(FIRST)
+        task.until("t")
+        told(task, first=look, second=look, own=own)
+        apart(trace, lambda: told(task, thread=look, thread_own=own))
+        apart(trace, lambda: events.ask(task, GETREGS=lambda: requests.getregs(task.pid)))
+        task.take()
+        told(task, taken=look)
+        complete(task, release)
+    released(trace, READ)
