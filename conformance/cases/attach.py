@@ -45,6 +45,7 @@ SLEEPS: Final = (READ, NANOSLEEP)
 VFORK: Final = restarts.Call("vfork", "vfork", "read_blocks")
 WAITING: Final[Mapping[str, Any]] = {"site": "vfork_reads", "blocked": (signal.SIGCHLD,)}
 """A call that ends when its child has read a byte; SIGCHLD, which comes somewhat later, waits."""
+READ_EXEC: Final = replace(READ, setup="read_heir")
 SYSCALL, INT80, INT3 = b"\x0f\x05", b"\xcd\x80", b"\xcc"
 """Code that a tracer writes into a program."""
 STOP, GO_ON = send(signal.SIGSTOP), send(signal.SIGCONT)
@@ -648,3 +649,73 @@ def waited(trace: Trace) -> None:
         told(task, taken=look)
         complete(task, release)
     released(trace, READ)
+
+
+# What is attached to executes another program
+
+
+@case("attach.exec", door="syscall64", also=CALLS, covers=[54, 143])
+def exec_(trace: Trace) -> None:
+    """Attach to a program that sleeps in read() and then executes another, by PTRACE_ATTACH or
+    PTRACE_SEIZE, with PTRACE_O_TRACEEXEC or without; PTRACE_CONT, and let the call go. Only one
+    attached, without the option, gets a SIGTRAP; it is suppressed.
+    """
+    path = events.true(trace.door.abi)
+    executes: Mapping[str, Any] = {"site": "read_exec", "text": path}
+    for way in WAYS:
+        for name, options in (("none", requests.O_BASE), ("TRACEEXEC", events.EXECS)):
+            trace.heading(by=way, option=name)
+            with (
+                making(trace, READ_EXEC, **executes) as (probe, release),
+                sleeping(trace, probe) as task,
+            ):
+                attach(task, way)
+                if way == "SEIZE":
+                    requests.interrupt(task.pid)
+                task.take()
+                requests.set_options(task.pid, options)
+                doze(task, requests.CONT)
+                release(task)
+                stop = task.look()
+                if not stop.ended:
+                    trace.executed(stop)
+                trace.add_stop(stop)
+                if not stop.ended:
+                    task.finish()
+    released(trace, READ_EXEC, **executes)
+
+
+def waits_to_seize(tid: int) -> bool:
+    """Whether a thread of this process sleeps in PTRACE_SEIZE."""
+    words = Path(f"/proc/self/task/{tid}/syscall").read_text("ascii").split()
+    return words[1:2] == [hex(requests.SEIZE)]
+
+
+@case("attach.exec_under_way", door="syscall64", also=events.CODES, covers=[57, 143])
+def exec_under_way(trace: Trace) -> None:
+    """Have a thread execute a program, which waits for the leader in PTRACE_EVENT_EXIT; meanwhile
+    PTRACE_SEIZE the thread, from another of the tracer's: it waits, too. Resume the leader.
+    """
+    probe = Probe(
+        site="clone_exec", setup="heir", regs=trace.door.call("clone", events.THREAD),
+        text=events.true(trace.door.abi),
+    )  # fmt: skip
+    options = events.BIRTHS | events.EXECS | events.EXITS
+    with trace.launch(probe, options) as task, ThreadPoolExecutor(1) as pool:
+        heir = events.bear(trace, task)
+        heir.take()
+        task.syscall()
+        task.syscall()
+        doze(task)
+        heir.syscall()
+        heir.resume()
+        task.take()
+        tid = pool.submit(threading.get_native_id).result()
+        answer = pool.submit(requests.error_of, attaching(heir.pid)["SEIZE"])
+        trace.wait_for(lambda: waits_to_seize(tid))
+        task.resume()
+        trace.executed(task.look())
+        trace.tell(task, {"SEIZE": answer.result() or "0"})
+        task.finish()
+        trace.bury(heir.pid)
+    trace.control(probe)

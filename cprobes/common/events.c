@@ -120,6 +120,13 @@ SITE("vfork_reads",
      CHILD_ENTER
      "ud2\n");
 
+/* read(), and then execute what setup read_heir has prepared. */
+SITE("read_exec",
+     LABEL("first_read") ENTER LABEL_END
+     LABEL("then_exec") EXECUTE
+     ENTER LABEL_END
+     "ud2\n");
+
 /*
  * execve() with nothing in its initial state: selectors loaded, flags as the
  * case says. The kernel hands none of it to the new program.
@@ -218,6 +225,20 @@ SETUP(heir)
 	board->in_.HEIR2 = arguments(board);
 	board->in_.HEIR3 = environment(board);
 	return setup_stack(board);
+}
+
+/* The same for a program that reads first: read(pipe of arg[0], buffer, 1). */
+SETUP(read_heir)
+{
+	static uint8_t buffer[16];
+
+	board->in_.HEIR1 = address_of(board->text);
+	board->in_.HEIR2 = arguments(board);
+	board->in_.HEIR3 = environment(board);
+	board->in_.ARG1 = board->arg[0];
+	board->in_.ARG2 = address_of(buffer);
+	board->in_.ARG3 = 1;
+	return 0;
 }
 
 /* clone3() with the flags of arg[0] and the exit signal of arg[1]. */
