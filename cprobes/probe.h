@@ -93,6 +93,7 @@
 #else
 #define N(call) N_##call
 #endif
+#define N_read "0"
 #define N_getpid "39"
 #define N_exit "60"
 #define N_wait4 "61"
@@ -123,6 +124,7 @@
 #define ARG5 di
 #define ARG6 bp
 #define N(call) N_##call
+#define N_read "3"
 #define N_getpid "20"
 #define N_exit "1"
 #define N_wait4 "114"
