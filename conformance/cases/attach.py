@@ -368,7 +368,7 @@ def restored_at_exit(trace: Trace) -> None:
         released(trace, call)
 
 
-@case("attach.injected_int80", door="syscall64", also=["x32"], covers=[14, 38, 41, 53, 142],
+@case("attach.injected_int80", door="syscall64", also=["x32"], covers=[38, 41, 53, 142],
       needs=["ia32"])  # fmt: skip
 def injected_int80(trace: Trace) -> None:
     """Have a 64-bit program that sleeps in a call make getpid() by int $0x80, up to an int3, or by
