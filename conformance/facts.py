@@ -244,6 +244,11 @@ VOCABULARY: Final[Mapping[str, Fact]] = {
             ("membarrier_rseq", bool, "membarrier(MEMBARRIER_CMD_QUERY) lists "
              "PRIVATE_EXPEDITED_RSEQ and its registration.",
              "use Linux 5.10 or later with CONFIG_MEMBARRIER and CONFIG_RSEQ"),
+            ("pidfd_getfd", bool, "pidfd_getfd(2) gives a descriptor of this process's own.",
+             "use Linux 5.6 or later, and allow pidfd_getfd in the container's seccomp profile"),
+            ("notify_killable", bool, "seccomp(2) of no filter, with a listener and "
+             "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, fails with EFAULT: it knows the flags.",
+             "use Linux 5.19 or later with CONFIG_SECCOMP_FILTER"),
             ("ldt", bool, "modify_ldt(2) reads this process's table.",
              "use a kernel with CONFIG_MODIFY_LDT_SYSCALL"),
             ("vm86", bool, "The kernel is 32-bit, and vm86old(2) of no pointer fails with EFAULT, "
@@ -635,10 +640,12 @@ def _libc() -> Any:
 
 
 _NUMBERS: Final = (
-    {"modify_ldt": 154, "perf_event_open": 298, "membarrier": 324, "rseq": 334}
+    {"modify_ldt": 154, "perf_event_open": 298, "seccomp": 317, "membarrier": 324, "rseq": 334,
+     "pidfd_getfd": 438}
     if sys.maxsize > 1 << 32
-    else {"vm86old": 113, "modify_ldt": 123, "perf_event_open": 336, "membarrier": 375, "rseq": 386}
-)
+    else {"vm86old": 113, "modify_ldt": 123, "perf_event_open": 336, "seccomp": 354,
+          "membarrier": 375, "rseq": 386, "pidfd_getfd": 438}
+)  # fmt: skip
 """Of arch/x86/entry/syscalls/: Python and glibc wrap none of them."""
 
 
@@ -732,6 +739,33 @@ def rseq() -> bool:
     return _syscall("rseq", None, 0, 0, 0) == -errno.EINVAL
 
 
+def pidfd_getfd() -> bool:
+    """Try pidfd_getfd(2) on this process, for one end of a pipe."""
+    read_end, write_end = os.pipe()
+    try:
+        pidfd = os.pidfd_open(os.getpid())
+        try:
+            copy = _syscall("pidfd_getfd", pidfd, read_end, 0)
+        finally:
+            os.close(pidfd)
+    except OSError:
+        return False
+    finally:
+        os.close(read_end)
+        os.close(write_end)
+    if copy >= 0:
+        os.close(copy)
+    return copy >= 0
+
+
+def notify_killable() -> bool:
+    """Ask seccomp(2) for a filter that is nowhere, with those flags."""
+    import errno
+
+    set_filter, new_listener, wait_killable = 1, 1 << 3, 1 << 5
+    return _syscall("seccomp", set_filter, new_listener | wait_killable, None) == -errno.EFAULT
+
+
 def ldt() -> bool:
     """Ask modify_ldt(2) for none of this process's table."""
     return _syscall("modify_ldt", 0, None, 0) == 0
@@ -761,6 +795,8 @@ def permission_facts(source: Sources) -> dict[str, Value]:
         "core_dumps": core_files(resource.getrlimit(resource.RLIMIT_CORE)[1], source.core_pattern),
         "rseq": rseq(),
         "membarrier_rseq": membarrier_rseq(),
+        "pidfd_getfd": pidfd_getfd(),
+        "notify_killable": notify_killable(),
         "ldt": ldt(),
         "vm86": vm86(bool(kernel_facts(source)["i386"])),
         "perf_swclock": counts(1, 0, asynchronous=True),
