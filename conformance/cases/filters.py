@@ -20,6 +20,7 @@ KILL_THREAD: Final = 0
 TRAP: Final = 0x0003_0000
 ERRNO: Final = 0x0005_0000
 TRACE: Final = 0x7FF0_0000
+ALLOW: Final = 0x7FFF_0000
 """Actions of seccomp filters (include/uapi/linux/seccomp.h); their data is added."""
 DATA: Final = 0x123
 MAX_ERRNO: Final = 4095
@@ -234,6 +235,33 @@ def rewritten_before(trace: Trace) -> None:
                 task.syscall()
             task.finish()
     trace.control(deny)
+
+
+AND_ABOVE: Final = 1 << 32
+"""In a rule's number: and all above it."""
+
+
+@case("filters.number_above", door="syscall64", also=CALLS, covers=[6, 13, 65, 72])
+def number_above(trace: Trace) -> None:
+    """A filter answers every number from the x32 bit up with EPERM, as one does that knows of no
+    x32; numbers are unsigned to it. At the enter stop, write -1, or in a 64-bit register the lower
+    half of it, or -2, with a result each: they are denied. Where the filter lets -1 pass first, -1
+    skips the call.
+    """
+    # The calls of x32 have that bit themselves.
+    above = 1 << (31 if trace.door.abi == "x32" else 30) | AND_ABOVE
+    lower = (MINUS_ONE,) if trace.door.bits == 64 else ()
+    ways = {"-1": [], "others": [MINUS_ONE, ALLOW]}
+    for name, first in ways.items():
+        probe = replace(getppid(trace), setup="filter", args=[*first, above, ERRNO + EPERM])
+        for nr in (-1, *lower, -2):
+            trace.heading(denied=name, orig_ax=number(nr & WORD), ax=POKED)
+            with trace.launch(probe) as task:
+                task.syscall()
+                task.poke(orig_ax=nr, ax=POKED)
+                task.syscall()
+                task.finish()
+        trace.control(replace(probe, regs={"ax": -1}))
 
 
 # PTRACE_SYSEMU
