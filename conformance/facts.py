@@ -234,6 +234,10 @@ VOCABULARY: Final[Mapping[str, Fact]] = {
             ("root", bool, "The effective user is 0 (in this user namespace).", "run as root"),
             ("ptrace_any", bool, "CAP_SYS_PTRACE among CapEff of /proc/self/status.",
              "run as root, or with CAP_SYS_PTRACE"),
+            ("suspend_seccomp", bool, "PTRACE_SEIZE of a child, which is then killed, with "
+             "PTRACE_O_SUSPEND_SECCOMP.",
+             "run as root (CAP_SYS_ADMIN), under no seccomp filter, on a kernel with "
+             "CONFIG_CHECKPOINT_RESTORE"),
             ("realtime", bool, "sched_setscheduler(SCHED_FIFO) of this process succeeds; undone "
              "at once.", "run as root or raise RLIMIT_RTPRIO (ulimit -r 1)"),
             ("core_dumps", bool, "RLIMIT_CORE's hard limit is not 0, and "
@@ -660,10 +664,12 @@ def _syscall(name: str, *arguments: Any) -> int:
     return result if result >= 0 else -ctypes.get_errno()
 
 
-def tracing_allowed() -> bool:
+def tracing_allowed(options: int = 0) -> bool:
     """Try PTRACE_SEIZE, with PTRACE_O_EXITKILL, on a child that waits for us, and is then killed.
 
     Its standard input is a pipe of ours: it ends when we do, seized or not.
+
+    :param options: further ones
     """
     import ctypes
 
@@ -681,7 +687,7 @@ def tracing_allowed() -> bool:
     ptrace = _libc().ptrace
     ptrace.restype = ctypes.c_long
     try:
-        return bool(ptrace(seize, pid, None, ctypes.c_void_p(exitkill)) == 0)
+        return bool(ptrace(seize, pid, None, ctypes.c_void_p(exitkill | options)) == 0)
     finally:
         os.close(write_end)
         _kill(pid)
@@ -787,6 +793,7 @@ def permission_facts(source: Sources) -> dict[str, Value]:
     return {
         "tracer64": sys.maxsize > 1 << 32,
         "tracing_allowed": tracing_allowed(),
+        "suspend_seccomp": tracing_allowed(1 << 21),
         "ptrace_scope": _number(source.ptrace_scope),
         "seccomp": _number(status.get("Seccomp", "")),
         "root": os.geteuid() == 0,

@@ -264,6 +264,66 @@ def number_above(trace: Trace) -> None:
         trace.control(replace(probe, regs={"ax": -1}))
 
 
+# What the tracer may switch off, and read
+
+
+@case("filters.suspended", door="syscall64", also=CALLS, covers=[71], needs=["suspend_seccomp"])
+def suspended(trace: Trace) -> None:
+    """PTRACE_O_SUSPEND_SECCOMP: no filter is asked of getppid(), whatever it would answer. Ask for
+    that from the start, or at the enter stop; or end it there, and the filter is asked.
+    """
+    answers = {
+        "EPERM": ERRNO + EPERM, "SIGSYS": TRAP + DATA, "event": TRACE + DATA, "kill": KILL_PROCESS,
+    }  # fmt: skip
+    off = TRACED | requests.O_SUSPEND_SECCOMP
+    for name, answer in answers.items():
+        trace.heading(filter=name)
+        with trace.launch(answered(trace, answer), off) as task:
+            task.syscall()
+            task.syscall()
+            task.finish()
+    denied = answered(trace, answers["EPERM"])
+    for name, before, after in (("begins", TRACED, off), ("ends", off, TRACED)):
+        trace.heading(enter=name)
+        with trace.launch(denied, before) as task:
+            task.syscall()
+            requests.set_options(task.pid, after)
+            task.syscall()
+            task.finish()
+    trace.control(denied)
+
+
+@case("filters.read_back", door="syscall64", also=CALLS, covers=[71], needs=["suspend_seccomp"])
+def read_back(trace: Trace) -> None:
+    """Read the program's filter, its length and its flags, by PTRACE_SECCOMP_GET_FILTER and
+    PTRACE_SECCOMP_GET_METADATA, at its enter stop; likewise a second one, which is not there; and
+    that of a program without any.
+    """
+    for name, probe in (("one", answered(trace, ERRNO + EPERM)), ("none", getppid(trace))):
+        trace.heading(filter=name)
+        with trace.launch(probe) as task:
+            task.syscall()
+            for index in (0, 1):
+                tell_filter(trace, task, index)
+            task.finish()
+    trace.control(answered(trace, ERRNO + EPERM))
+
+
+def tell_filter(trace: Trace, task: Task, index: int) -> None:
+    """Read a filter, and its metadata, in three sizes of the buffer."""
+    try:
+        code = ",".join(requests.get_filter(task.pid, index))
+    except requests.PtraceError as error:
+        code = requests.name_of(error)
+    trace.add_read("filter", index=str(index), code=code)
+    for size in (0, 8, 32):
+        try:
+            told, flags = map(str, requests.get_filter_metadata(task.pid, index, size))
+        except requests.PtraceError as error:
+            told, flags = requests.name_of(error), "none"
+        trace.add_read("metadata", index=str(index), size=str(size), told=told, flags=flags)
+
+
 # PTRACE_SYSEMU
 
 

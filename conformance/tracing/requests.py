@@ -42,6 +42,8 @@ GETREGSET: Final = 0x4204
 SETREGSET: Final = 0x4205
 GETSIGMASK: Final = 0x420A
 SETSIGMASK: Final = 0x420B
+SECCOMP_GET_FILTER: Final = 0x420C
+SECCOMP_GET_METADATA: Final = 0x420D
 GET_SYSCALL_INFO: Final = 0x420E
 SET_SYSCALL_INFO: Final = 0x4212
 
@@ -53,6 +55,7 @@ O_TRACEVFORKDONE: Final = binding.PTRACE_O_TRACEVFORKDONE
 O_TRACEEXIT: Final = binding.PTRACE_O_TRACEEXIT
 O_TRACESECCOMP: Final = 0x80
 O_EXITKILL: Final = 0x100000
+O_SUSPEND_SECCOMP: Final = 0x200000
 O_BASE: Final = binding.PTRACE_O_TRACESYSGOOD | O_EXITKILL
 O_EVENTS: Final = (
     O_TRACEFORK | O_TRACEVFORK | O_TRACECLONE | O_TRACEEXEC | O_TRACEVFORKDONE | O_TRACEEXIT
@@ -328,6 +331,27 @@ def get_syscall_info(pid: int, size: int) -> tuple[int, int]:
     return filled(
         size, lambda address: int(binding.ptrace(GET_SYSCALL_INFO, pid, size, address))
     )
+
+
+def get_filter(pid: int, index: int) -> tuple[str, ...]:
+    """Read a seccomp filter, the newest being 0 (PTRACE_SECCOMP_GET_FILTER): the instructions.
+
+    Each is struct sock_filter read as one number of 64 bits, in hexadecimal.
+    """
+    length = int(binding.ptrace(SECCOMP_GET_FILTER, pid, index, 0))
+    buffer = (ctypes.c_char * (8 * length))()
+    binding.ptrace(SECCOMP_GET_FILTER, pid, index, ctypes.addressof(buffer))
+    return tuple(f"{word:#x}" for word in struct.unpack(f"={length}Q", buffer.raw))
+
+
+def get_filter_metadata(pid: int, index: int, size: int = 16) -> tuple[int, int]:
+    """Ask for the flags of a seccomp filter (PTRACE_SECCOMP_GET_METADATA).
+
+    Returns the size that the kernel filled of struct seccomp_metadata, and the flags.
+    """
+    metadata = (ctypes.c_uint64 * 2)(index, 0)
+    told = binding.ptrace(SECCOMP_GET_METADATA, pid, size, ctypes.addressof(metadata))
+    return int(told), int(metadata[1])
 
 
 def arch_prctl(pid: int, code: int, address: int) -> None:
