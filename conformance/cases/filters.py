@@ -20,6 +20,7 @@ KILL_THREAD: Final = 0
 TRAP: Final = 0x0003_0000
 ERRNO: Final = 0x0005_0000
 TRACE: Final = 0x7FF0_0000
+LOG: Final = 0x7FFC_0000
 ALLOW: Final = 0x7FFF_0000
 """Actions of seccomp filters (include/uapi/linux/seccomp.h); their data is added."""
 DATA: Final = 0x123
@@ -146,6 +147,24 @@ def kill(trace: Trace) -> None:
             task.syscall()
             task.finish()
         trace.control(probe)
+
+
+@case("filters.log", door="syscall64", also=CALLS, covers=[2, 64, 67])
+def log(trace: Trace) -> None:
+    """A filter has the kernel log getppid(), which runs; follow the program to its end, once with
+    another number written at the enter stop, and once by PTRACE_CONT, with events of filters asked
+    for: there is none.
+    """
+    probe = answered(trace, LOG + DATA)
+    follow_each(trace, "call", {"logged": probe})
+    trace.heading(call="rewritten")
+    with trace.launch(answered(trace, LOG + DATA, "getpid"), TRACED) as task:
+        task.syscall()
+        task.poke(orig_ax=trace.number("getppid"))
+        to_the_end(task)
+    trace.heading(then="CONT")
+    with trace.launch(probe, TRACED) as task:
+        task.finish()
 
 
 # What the tracer answers at the event that a filter asks for
