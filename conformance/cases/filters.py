@@ -473,3 +473,27 @@ def dispatch_number(trace: Trace) -> None:
     numbers = (-1, BEYOND, *(-code for code in CODES))
     ways = {str(nr): replace(dispatched(trace), regs={"ax": nr}) for nr in numbers}
     follow_each(trace, "number", ways)
+
+
+@case("filters.dispatch_selector", door="syscall64", also=CALLS, covers=[62, 73, 90],
+      needs=DISPATCH)  # fmt: skip
+def dispatch_selector(trace: Trace) -> None:
+    """The selector of syscall user dispatch holds a byte that means nothing, or is no longer
+    mapped: getppid() kills the program, by SIGSYS or SIGSEGV, whose handlers must not run. Follow
+    it to PTRACE_EVENT_EXIT and to its end.
+    """
+    handlers = [SIGSYS, Handler(signal.SIGSEGV)]
+    ways = {
+        "byte": replace(dispatched(trace), site="misdispatched", handlers=handlers),
+        "unmapped": Probe(
+            site="unselected", setup="dispatch", regs=trace.door.call("munmap"), args=[2],
+            handlers=handlers,
+        ),
+    }  # fmt: skip
+    for name, probe in ways.items():
+        trace.heading(selector=name)
+        with trace.launch(probe, requests.O_BASE | requests.O_TRACEEXIT) as task:
+            stop = task.syscall()
+            while not stop.ended:
+                stop = task.syscall(stop.signo)
+        trace.control(probe)
