@@ -27,7 +27,13 @@ SINGLESTEP: Final = 9
 SYSCALL: Final = 24
 PEEKUSER: Final = 3
 POKEUSER: Final = 6
+PEEKTEXT: Final = 1
+POKETEXT: Final = 4
+GETREGS: Final = 12
 SETREGS: Final = 13
+GETFPREGS: Final = 14
+SETFPREGS: Final = 15
+ATTACH: Final = 16
 DETACH: Final = 17
 GET_THREAD_AREA: Final = 25
 SET_THREAD_AREA: Final = 26
@@ -35,11 +41,14 @@ ARCH_PRCTL: Final = 30
 SYSEMU: Final = 31
 SYSEMU_SINGLESTEP: Final = 32
 SINGLEBLOCK: Final = 33
+SETOPTIONS: Final = 0x4200
+SETSIGINFO: Final = 0x4203
 SEIZE: Final = 0x4206
 INTERRUPT: Final = 0x4207
 LISTEN: Final = 0x4208
 GETREGSET: Final = 0x4204
 SETREGSET: Final = 0x4205
+PEEKSIGINFO: Final = 0x4209
 GETSIGMASK: Final = 0x420A
 SETSIGMASK: Final = 0x420B
 SECCOMP_GET_FILTER: Final = 0x420C
@@ -216,6 +225,20 @@ def error_of(request: Callable[[], object]) -> str | None:
     except PtraceError as error:
         return name_of(error)
     return None
+
+
+def refusal(request: int, pid: int, addr: int, data: int) -> str:
+    """Make any request that nobody can be granted; the error, or ``none``."""
+    ctypes.set_errno(0)
+    return error_of(lambda: binding.ptrace(request, pid, addr, data, check_errno=True)) or "none"
+
+
+def regset_refusal(request: int, pid: int, kind: int, size: int) -> str:
+    """Make PTRACE_GETREGSET or SETREGSET with so many bytes of memory; likewise."""
+    buffer = ctypes.create_string_buffer(size + 1)
+    iov = iovec_struct()
+    iov.buf, iov.len = ctypes.addressof(buffer), size
+    return refusal(request, pid, kind, ctypes.addressof(iov))
 
 
 PROT_NONE: Final = 0
