@@ -263,6 +263,11 @@ VOCABULARY: Final[Mapping[str, Fact]] = {
              "O_ASYNC on it, succeed.",
              "run as root or set kernel.perf_event_paranoid to 2 or less, and allow "
              "perf_event_open in the container's seccomp profile"),
+            ("syscall_events", bool, "The id of raw_syscalls:sys_enter can be read from "
+             "/sys/kernel/tracing or /sys/kernel/debug/tracing, and perf_swclock; false under TCG "
+             "(virt), where the kernel may die of patching a tracepoint in.",
+             "run as root on a processor, or a guest of KVM, with tracefs mounted at "
+             "/sys/kernel/tracing and CONFIG_FTRACE_SYSCALLS"),
             ("pmu", bool, "perf_event_open of hardware cycles, exclude_kernel, succeeds.",
              "use a machine whose cycle counter is visible (KVM: -cpu host,pmu=on), with "
              "kernel.perf_event_paranoid at 2 or less"),
@@ -784,10 +789,21 @@ def vm86(i386: bool) -> bool:
     return i386 and _syscall("vm86old", None) == -errno.EFAULT
 
 
-def permission_facts(source: Sources) -> dict[str, Value]:
-    """Give the facts of group "permissions", which this process tries out on itself."""
+def tracepoint(name: str) -> Path:
+    """Where tracefs has the id of a tracepoint of raw_syscalls, if this user may read it."""
+    roots = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
+    paths = [root / "events/raw_syscalls" / name / "id" for root in roots]
+    return next((path for path in paths if os.access(path, os.R_OK)), paths[0])
+
+
+def permission_facts(source: Sources, virt: str) -> dict[str, Value]:
+    """Give the facts of group "permissions", which this process tries out on itself.
+
+    :param virt: the fact of that name
+    """
     import resource
 
+    swclock = counts(1, 0, asynchronous=True)
     status = fields(source.status)
     cap_sys_ptrace = 1 << 19
     return {
@@ -806,7 +822,8 @@ def permission_facts(source: Sources) -> dict[str, Value]:
         "notify_killable": notify_killable(),
         "ldt": ldt(),
         "vm86": vm86(bool(kernel_facts(source)["i386"])),
-        "perf_swclock": counts(1, 0, asynchronous=True),
+        "perf_swclock": swclock,
+        "syscall_events": swclock and virt != "tcg" and os.access(tracepoint("sys_enter"), os.R_OK),
         "pmu": counts(0, 0, asynchronous=False),
     }
 
@@ -1084,7 +1101,7 @@ def collect(expected: Path) -> Environment:
         "sysenter": vdso == 1,
         "syscall32": vdso == 2,
         "vsyscall": vsyscall(source.maps),
-        **permission_facts(source),
+        **permission_facts(source, hypervisor(_cpuid)[0]),
         **interrupt_facts(block_device(), len(os.sched_getaffinity(0))),
         **{change.name: version.includes(change.since, change.backports) for change in known},
     }
