@@ -39,6 +39,7 @@ class Nr(IntEnum):
     read = 0
     write = 1
     poll = 7
+    munmap = 11
     rt_sigaction = 13
     rt_sigprocmask = 14
     rt_sigreturn = 15
@@ -94,6 +95,7 @@ class Nr32(IntEnum):
     brk = 45
     getppid = 64
     gettimeofday = 78
+    munmap = 91
     vm86old = 113
     wait4 = 114
     sigreturn = 119

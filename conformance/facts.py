@@ -234,6 +234,10 @@ VOCABULARY: Final[Mapping[str, Fact]] = {
             ("root", bool, "The effective user is 0 (in this user namespace).", "run as root"),
             ("ptrace_any", bool, "CAP_SYS_PTRACE among CapEff of /proc/self/status.",
              "run as root, or with CAP_SYS_PTRACE"),
+            ("suspend_seccomp", bool, "PTRACE_SEIZE of a child, which is then killed, with "
+             "PTRACE_O_SUSPEND_SECCOMP.",
+             "run as root (CAP_SYS_ADMIN), under no seccomp filter, on a kernel with "
+             "CONFIG_CHECKPOINT_RESTORE"),
             ("realtime", bool, "sched_setscheduler(SCHED_FIFO) of this process succeeds; undone "
              "at once.", "run as root or raise RLIMIT_RTPRIO (ulimit -r 1)"),
             ("core_dumps", bool, "RLIMIT_CORE's hard limit is not 0, and "
@@ -244,6 +248,11 @@ VOCABULARY: Final[Mapping[str, Fact]] = {
             ("membarrier_rseq", bool, "membarrier(MEMBARRIER_CMD_QUERY) lists "
              "PRIVATE_EXPEDITED_RSEQ and its registration.",
              "use Linux 5.10 or later with CONFIG_MEMBARRIER and CONFIG_RSEQ"),
+            ("pidfd_getfd", bool, "pidfd_getfd(2) gives a descriptor of this process's own.",
+             "use Linux 5.6 or later, and allow pidfd_getfd in the container's seccomp profile"),
+            ("notify_killable", bool, "seccomp(2) of no filter, with a listener and "
+             "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, fails with EFAULT: it knows the flags.",
+             "use Linux 5.19 or later with CONFIG_SECCOMP_FILTER"),
             ("ldt", bool, "modify_ldt(2) reads this process's table.",
              "use a kernel with CONFIG_MODIFY_LDT_SYSCALL"),
             ("vm86", bool, "The kernel is 32-bit, and vm86old(2) of no pointer fails with EFAULT, "
@@ -254,6 +263,11 @@ VOCABULARY: Final[Mapping[str, Fact]] = {
              "O_ASYNC on it, succeed.",
              "run as root or set kernel.perf_event_paranoid to 2 or less, and allow "
              "perf_event_open in the container's seccomp profile"),
+            ("syscall_events", bool, "The id of raw_syscalls:sys_enter can be read from "
+             "/sys/kernel/tracing or /sys/kernel/debug/tracing, and perf_swclock; false under TCG "
+             "(virt), where the kernel may die of patching a tracepoint in.",
+             "run as root on a processor, or a guest of KVM, with tracefs mounted at "
+             "/sys/kernel/tracing and CONFIG_FTRACE_SYSCALLS"),
             ("pmu", bool, "perf_event_open of hardware cycles, exclude_kernel, succeeds.",
              "use a machine whose cycle counter is visible (KVM: -cpu host,pmu=on), with "
              "kernel.perf_event_paranoid at 2 or less"),
@@ -635,10 +649,12 @@ def _libc() -> Any:
 
 
 _NUMBERS: Final = (
-    {"modify_ldt": 154, "perf_event_open": 298, "membarrier": 324, "rseq": 334}
+    {"modify_ldt": 154, "perf_event_open": 298, "seccomp": 317, "membarrier": 324, "rseq": 334,
+     "pidfd_getfd": 438}
     if sys.maxsize > 1 << 32
-    else {"vm86old": 113, "modify_ldt": 123, "perf_event_open": 336, "membarrier": 375, "rseq": 386}
-)
+    else {"vm86old": 113, "modify_ldt": 123, "perf_event_open": 336, "seccomp": 354,
+          "membarrier": 375, "rseq": 386, "pidfd_getfd": 438}
+)  # fmt: skip
 """Of arch/x86/entry/syscalls/: Python and glibc wrap none of them."""
 
 
@@ -653,10 +669,12 @@ def _syscall(name: str, *arguments: Any) -> int:
     return result if result >= 0 else -ctypes.get_errno()
 
 
-def tracing_allowed() -> bool:
+def tracing_allowed(options: int = 0) -> bool:
     """Try PTRACE_SEIZE, with PTRACE_O_EXITKILL, on a child that waits for us, and is then killed.
 
     Its standard input is a pipe of ours: it ends when we do, seized or not.
+
+    :param options: further ones
     """
     import ctypes
 
@@ -674,7 +692,7 @@ def tracing_allowed() -> bool:
     ptrace = _libc().ptrace
     ptrace.restype = ctypes.c_long
     try:
-        return bool(ptrace(seize, pid, None, ctypes.c_void_p(exitkill)) == 0)
+        return bool(ptrace(seize, pid, None, ctypes.c_void_p(exitkill | options)) == 0)
     finally:
         os.close(write_end)
         _kill(pid)
@@ -732,6 +750,33 @@ def rseq() -> bool:
     return _syscall("rseq", None, 0, 0, 0) == -errno.EINVAL
 
 
+def pidfd_getfd() -> bool:
+    """Try pidfd_getfd(2) on this process, for one end of a pipe."""
+    read_end, write_end = os.pipe()
+    try:
+        pidfd = os.pidfd_open(os.getpid())
+        try:
+            copy = _syscall("pidfd_getfd", pidfd, read_end, 0)
+        finally:
+            os.close(pidfd)
+    except OSError:
+        return False
+    finally:
+        os.close(read_end)
+        os.close(write_end)
+    if copy >= 0:
+        os.close(copy)
+    return copy >= 0
+
+
+def notify_killable() -> bool:
+    """Ask seccomp(2) for a filter that is nowhere, with those flags."""
+    import errno
+
+    set_filter, new_listener, wait_killable = 1, 1 << 3, 1 << 5
+    return _syscall("seccomp", set_filter, new_listener | wait_killable, None) == -errno.EFAULT
+
+
 def ldt() -> bool:
     """Ask modify_ldt(2) for none of this process's table."""
     return _syscall("modify_ldt", 0, None, 0) == 0
@@ -744,15 +789,27 @@ def vm86(i386: bool) -> bool:
     return i386 and _syscall("vm86old", None) == -errno.EFAULT
 
 
-def permission_facts(source: Sources) -> dict[str, Value]:
-    """Give the facts of group "permissions", which this process tries out on itself."""
+def tracepoint(name: str) -> Path:
+    """Where tracefs has the id of a tracepoint of raw_syscalls, if this user may read it."""
+    roots = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
+    paths = [root / "events/raw_syscalls" / name / "id" for root in roots]
+    return next((path for path in paths if os.access(path, os.R_OK)), paths[0])
+
+
+def permission_facts(source: Sources, virt: str) -> dict[str, Value]:
+    """Give the facts of group "permissions", which this process tries out on itself.
+
+    :param virt: the fact of that name
+    """
     import resource
 
+    swclock = counts(1, 0, asynchronous=True)
     status = fields(source.status)
     cap_sys_ptrace = 1 << 19
     return {
         "tracer64": sys.maxsize > 1 << 32,
         "tracing_allowed": tracing_allowed(),
+        "suspend_seccomp": tracing_allowed(1 << 21),
         "ptrace_scope": _number(source.ptrace_scope),
         "seccomp": _number(status.get("Seccomp", "")),
         "root": os.geteuid() == 0,
@@ -761,9 +818,12 @@ def permission_facts(source: Sources) -> dict[str, Value]:
         "core_dumps": core_files(resource.getrlimit(resource.RLIMIT_CORE)[1], source.core_pattern),
         "rseq": rseq(),
         "membarrier_rseq": membarrier_rseq(),
+        "pidfd_getfd": pidfd_getfd(),
+        "notify_killable": notify_killable(),
         "ldt": ldt(),
         "vm86": vm86(bool(kernel_facts(source)["i386"])),
-        "perf_swclock": counts(1, 0, asynchronous=True),
+        "perf_swclock": swclock,
+        "syscall_events": swclock and virt != "tcg" and os.access(tracepoint("sys_enter"), os.R_OK),
         "pmu": counts(0, 0, asynchronous=False),
     }
 
@@ -1041,7 +1101,7 @@ def collect(expected: Path) -> Environment:
         "sysenter": vdso == 1,
         "syscall32": vdso == 2,
         "vsyscall": vsyscall(source.maps),
-        **permission_facts(source),
+        **permission_facts(source, hypervisor(_cpuid)[0]),
         **interrupt_facts(block_device(), len(os.sched_getaffinity(0))),
         **{change.name: version.includes(change.since, change.backports) for change in known},
     }

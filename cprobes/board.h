@@ -180,6 +180,7 @@ int origax_urgent(void);
 int origax_patient(void);
 int origax_clock(int tid, uint64_t period);
 int origax_sampler(int tid, uint64_t period, uint64_t registers);
+int origax_event(const void *attr, int tid);
 int origax_tgkill(int tgid, int tid, int signo);
 int origax_until(int pid, const char *states);
 int origax_die_with_parent(int parent);

@@ -295,3 +295,15 @@ int origax_sampler(int tid, uint64_t period, uint64_t registers)
 
 	return fd < 0 ? -errno : fd;
 }
+
+/*
+ * A counter as attr says, of a task, on whatever CPU. Returns a descriptor or
+ * -errno.
+ */
+int origax_event(const void *attr, int tid)
+{
+	int fd = syscall(SYS_perf_event_open, attr, tid, -1, -1,
+			 PERF_FLAG_FD_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}

@@ -93,7 +93,9 @@
 #else
 #define N(call) N_##call
 #endif
+#define N_read "0"
 #define N_getpid "39"
+#define N_getppid "110"
 #define N_exit "60"
 #define N_wait4 "61"
 #define N_pause "34"
@@ -123,7 +125,9 @@
 #define ARG5 di
 #define ARG6 bp
 #define N(call) N_##call
+#define N_read "3"
 #define N_getpid "20"
+#define N_getppid "64"
 #define N_exit "1"
 #define N_wait4 "114"
 #define N_pause "29"
@@ -248,11 +252,14 @@ static inline long fork_tethered(void)
 }
 
 /*
- * Has seccomp answer calls by rules, each a number and what to answer, action
- * and data; number 0 ends them, and calls of no rule are allowed. Returns 0 or
+ * Has seccomp answer calls by rules, each a number, or with bit 32 that number
+ * and all above it, and what to answer, action and data; number 0 ends them, and
+ * calls of no rule are allowed. Flags are
+ * those of seccomp(2). Returns what it returns: 0, a listener's descriptor, or
  * -errno. It is in common/filters.c.
  */
-long origax_filter(const uint64_t *rules) __attribute__((visibility("hidden")));
+long origax_filter(const uint64_t *rules, long flags)
+	__attribute__((visibility("hidden")));
 
 /* Stack 0 is the site's, 1 the alternate signal stack. */
 #define STACK_BYTES 65536

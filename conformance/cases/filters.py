@@ -20,6 +20,8 @@ KILL_THREAD: Final = 0
 TRAP: Final = 0x0003_0000
 ERRNO: Final = 0x0005_0000
 TRACE: Final = 0x7FF0_0000
+LOG: Final = 0x7FFC_0000
+ALLOW: Final = 0x7FFF_0000
 """Actions of seccomp filters (include/uapi/linux/seccomp.h); their data is added."""
 DATA: Final = 0x123
 MAX_ERRNO: Final = 4095
@@ -147,6 +149,24 @@ def kill(trace: Trace) -> None:
         trace.control(probe)
 
 
+@case("filters.log", door="syscall64", also=CALLS, covers=[2, 64, 67])
+def log(trace: Trace) -> None:
+    """A filter has the kernel log getppid(), which runs; follow the program to its end, once with
+    another number written at the enter stop, and once by PTRACE_CONT, with events of filters asked
+    for: there is none.
+    """
+    probe = answered(trace, LOG + DATA)
+    follow_each(trace, "call", {"logged": probe})
+    trace.heading(call="rewritten")
+    with trace.launch(answered(trace, LOG + DATA, "getpid"), TRACED) as task:
+        task.syscall()
+        task.poke(orig_ax=trace.number("getppid"))
+        to_the_end(task)
+    trace.heading(then="CONT")
+    with trace.launch(probe, TRACED) as task:
+        task.finish()
+
+
 # What the tracer answers at the event that a filter asks for
 
 
@@ -234,6 +254,93 @@ def rewritten_before(trace: Trace) -> None:
                 task.syscall()
             task.finish()
     trace.control(deny)
+
+
+AND_ABOVE: Final = 1 << 32
+"""In a rule's number: and all above it."""
+
+
+@case("filters.number_above", door="syscall64", also=CALLS, covers=[6, 13, 65, 72])
+def number_above(trace: Trace) -> None:
+    """A filter answers every number from the x32 bit up with EPERM, as one does that knows of no
+    x32; numbers are unsigned to it. At the enter stop, write -1, or in a 64-bit register the lower
+    half of it, or -2, with a result each: they are denied. Where the filter lets -1 pass first, -1
+    skips the call.
+    """
+    # The calls of x32 have that bit themselves.
+    above = 1 << (31 if trace.door.abi == "x32" else 30) | AND_ABOVE
+    lower = (MINUS_ONE,) if trace.door.bits == 64 else ()
+    ways = {"-1": [], "others": [MINUS_ONE, ALLOW]}
+    for name, first in ways.items():
+        probe = replace(getppid(trace), setup="filter", args=[*first, above, ERRNO + EPERM])
+        for nr in (-1, *lower, -2):
+            trace.heading(denied=name, orig_ax=number(nr & WORD), ax=POKED)
+            with trace.launch(probe) as task:
+                task.syscall()
+                task.poke(orig_ax=nr, ax=POKED)
+                task.syscall()
+                task.finish()
+        trace.control(replace(probe, regs={"ax": -1}))
+
+
+# What the tracer may switch off, and read
+
+
+@case("filters.suspended", door="syscall64", also=CALLS, covers=[71], needs=["suspend_seccomp"])
+def suspended(trace: Trace) -> None:
+    """PTRACE_O_SUSPEND_SECCOMP: no filter is asked of getppid(), whatever it would answer. Ask for
+    that from the start, or at the enter stop; or end it there, and the filter is asked.
+    """
+    answers = {
+        "EPERM": ERRNO + EPERM, "SIGSYS": TRAP + DATA, "event": TRACE + DATA, "kill": KILL_PROCESS,
+    }  # fmt: skip
+    off = TRACED | requests.O_SUSPEND_SECCOMP
+    for name, answer in answers.items():
+        trace.heading(filter=name)
+        with trace.launch(answered(trace, answer), off) as task:
+            task.syscall()
+            task.syscall()
+            task.finish()
+    denied = answered(trace, answers["EPERM"])
+    for name, before, after in (("begins", TRACED, off), ("ends", off, TRACED)):
+        trace.heading(enter=name)
+        with trace.launch(denied, before) as task:
+            task.syscall()
+            requests.set_options(task.pid, after)
+            task.syscall()
+            task.finish()
+    trace.control(denied)
+
+
+@case("filters.read_back", door="syscall64", also=CALLS, covers=[71], needs=["suspend_seccomp"])
+def read_back(trace: Trace) -> None:
+    """Read the program's filter, its length and its flags, by PTRACE_SECCOMP_GET_FILTER and
+    PTRACE_SECCOMP_GET_METADATA, at its enter stop; likewise a second one, which is not there; and
+    that of a program without any.
+    """
+    for name, probe in (("one", answered(trace, ERRNO + EPERM)), ("none", getppid(trace))):
+        trace.heading(filter=name)
+        with trace.launch(probe) as task:
+            task.syscall()
+            for index in (0, 1):
+                tell_filter(trace, task, index)
+            task.finish()
+    trace.control(answered(trace, ERRNO + EPERM))
+
+
+def tell_filter(trace: Trace, task: Task, index: int) -> None:
+    """Read a filter, and its metadata, in three sizes of the buffer."""
+    try:
+        code = ",".join(requests.get_filter(task.pid, index))
+    except requests.PtraceError as error:
+        code = requests.name_of(error)
+    trace.add_read("filter", index=str(index), code=code)
+    for size in (0, 8, 32):
+        try:
+            told, flags = map(str, requests.get_filter_metadata(task.pid, index, size))
+        except requests.PtraceError as error:
+            told, flags = requests.name_of(error), "none"
+        trace.add_read("metadata", index=str(index), size=str(size), told=told, flags=flags)
 
 
 # PTRACE_SYSEMU
@@ -366,3 +473,27 @@ def dispatch_number(trace: Trace) -> None:
     numbers = (-1, BEYOND, *(-code for code in CODES))
     ways = {str(nr): replace(dispatched(trace), regs={"ax": nr}) for nr in numbers}
     follow_each(trace, "number", ways)
+
+
+@case("filters.dispatch_selector", door="syscall64", also=CALLS, covers=[62, 73, 90],
+      needs=DISPATCH)  # fmt: skip
+def dispatch_selector(trace: Trace) -> None:
+    """The selector of syscall user dispatch holds a byte that means nothing, or is no longer
+    mapped: getppid() kills the program, by SIGSYS or SIGSEGV, whose handlers must not run. Follow
+    it to PTRACE_EVENT_EXIT and to its end.
+    """
+    handlers = [SIGSYS, Handler(signal.SIGSEGV)]
+    ways = {
+        "byte": replace(dispatched(trace), site="misdispatched", handlers=handlers),
+        "unmapped": Probe(
+            site="unselected", setup="dispatch", regs=trace.door.call("munmap"), args=[2],
+            handlers=handlers,
+        ),
+    }  # fmt: skip
+    for name, probe in ways.items():
+        trace.heading(selector=name)
+        with trace.launch(probe, requests.O_BASE | requests.O_TRACEEXIT) as task:
+            stop = task.syscall()
+            while not stop.ended:
+                stop = task.syscall(stop.signo)
+        trace.control(probe)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from conformance.abi import X32_BIT, Nr, Nr32
 from conformance.cases import Handler, Probe, case
@@ -25,6 +26,8 @@ NARROW = {
     for number, name in enumerate(("bx", "cx", "dx", "si", "di", "bp"))
 }  # fmt: skip
 """Registers whose upper halves are 0: 32-bit code need not keep more."""
+ROUNDS = 20
+"""Sleeps of one program; each may last until the next tick."""
 
 
 def call(number: int) -> Probe:
@@ -390,3 +393,20 @@ def far_64(trace: Trace) -> None:
     back; and a signal at the call's exit stop, whose handler passes over the opcode.
     """
     far(trace, far_probe(trace, "far_64", Nr.getpid))
+
+
+@case("syscalls.sysret_stack", door="int80_64", covers=[21])
+def sysret_stack(trace: Trace) -> None:
+    """A 64-bit program sleeps by SYSCALL while another computes on its CPU, and each time that it
+    is back uses the stack in 32-bit code; once, with stops around the call, and often, without.
+    """
+    probe = Probe(site="sysret_stack", setup="busy", regs=NARROW, args=[ROUNDS])
+    trace.heading(by="SYSCALL")
+    with trace.launch(replace(probe, args=[1])) as task:
+        task.syscall()
+        task.syscall()
+        task.finish()
+    trace.heading(by="CONT")
+    with trace.launch(probe) as task:
+        task.finish()
+    trace.control(probe)

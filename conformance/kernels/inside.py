@@ -145,10 +145,17 @@ def keep_in_memory(programs: Path, memory: Path) -> None:
         )  # fmt: skip
 
 
+def mount_tracefs() -> None:
+    """Mount what the ids of tracepoints are read from; without it, the fact says so."""
+    command = ["mount", "-t", "tracefs", "tracefs", "/sys/kernel/tracing"]
+    subprocess.run(command, capture_output=True, check=False)
+
+
 def main() -> int:
     """Trace; returns an exit code, though nobody outside can rely on hearing of it."""
     try:
         keep_in_memory(PROGRAMS, Path("/run/origax"))
+        mount_tracefs()
         trace(Path(sys.argv[1]))
     except OrigaxError as error:
         print(f"origax: {error}", file=sys.stderr)

@@ -57,7 +57,7 @@ _FIELDS: Final = (
 What is not named stands at `_OTHER`."""
 _FAMILIES: Final = (
     *("syscalls", "filters", "vsyscall", "interrupts", "traps", "vm86", "steps", "restarts"),
-    *("signals", "events", "views", "consumers", _OTHER),
+    *("signals", "events", "attach", "views", "consumers", _OTHER),
 )
 """The families, from the ways into the kernel to who looks at them."""
 _REPEATS: Final = "the commonest transcript is the same, but some repeats gave another"

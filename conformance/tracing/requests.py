@@ -27,7 +27,13 @@ SINGLESTEP: Final = 9
 SYSCALL: Final = 24
 PEEKUSER: Final = 3
 POKEUSER: Final = 6
+PEEKTEXT: Final = 1
+POKETEXT: Final = 4
+GETREGS: Final = 12
 SETREGS: Final = 13
+GETFPREGS: Final = 14
+SETFPREGS: Final = 15
+ATTACH: Final = 16
 DETACH: Final = 17
 GET_THREAD_AREA: Final = 25
 SET_THREAD_AREA: Final = 26
@@ -35,13 +41,18 @@ ARCH_PRCTL: Final = 30
 SYSEMU: Final = 31
 SYSEMU_SINGLESTEP: Final = 32
 SINGLEBLOCK: Final = 33
+SETOPTIONS: Final = 0x4200
+SETSIGINFO: Final = 0x4203
 SEIZE: Final = 0x4206
 INTERRUPT: Final = 0x4207
 LISTEN: Final = 0x4208
 GETREGSET: Final = 0x4204
 SETREGSET: Final = 0x4205
+PEEKSIGINFO: Final = 0x4209
 GETSIGMASK: Final = 0x420A
 SETSIGMASK: Final = 0x420B
+SECCOMP_GET_FILTER: Final = 0x420C
+SECCOMP_GET_METADATA: Final = 0x420D
 GET_SYSCALL_INFO: Final = 0x420E
 SET_SYSCALL_INFO: Final = 0x4212
 
@@ -53,6 +64,7 @@ O_TRACEVFORKDONE: Final = binding.PTRACE_O_TRACEVFORKDONE
 O_TRACEEXIT: Final = binding.PTRACE_O_TRACEEXIT
 O_TRACESECCOMP: Final = 0x80
 O_EXITKILL: Final = 0x100000
+O_SUSPEND_SECCOMP: Final = 0x200000
 O_BASE: Final = binding.PTRACE_O_TRACESYSGOOD | O_EXITKILL
 O_EVENTS: Final = (
     O_TRACEFORK | O_TRACEVFORK | O_TRACECLONE | O_TRACEEXEC | O_TRACEVFORKDONE | O_TRACEEXIT
@@ -215,6 +227,20 @@ def error_of(request: Callable[[], object]) -> str | None:
     return None
 
 
+def refusal(request: int, pid: int, addr: int, data: int) -> str:
+    """Make any request that nobody can be granted; the error, or ``none``."""
+    ctypes.set_errno(0)
+    return error_of(lambda: binding.ptrace(request, pid, addr, data, check_errno=True)) or "none"
+
+
+def regset_refusal(request: int, pid: int, kind: int, size: int) -> str:
+    """Make PTRACE_GETREGSET or SETREGSET with so many bytes of memory; likewise."""
+    buffer = ctypes.create_string_buffer(size + 1)
+    iov = iovec_struct()
+    iov.buf, iov.len = ctypes.addressof(buffer), size
+    return refusal(request, pid, kind, ctypes.addressof(iov))
+
+
 PROT_NONE: Final = 0
 
 
@@ -328,6 +354,27 @@ def get_syscall_info(pid: int, size: int) -> tuple[int, int]:
     return filled(
         size, lambda address: int(binding.ptrace(GET_SYSCALL_INFO, pid, size, address))
     )
+
+
+def get_filter(pid: int, index: int) -> tuple[str, ...]:
+    """Read a seccomp filter, the newest being 0 (PTRACE_SECCOMP_GET_FILTER): the instructions.
+
+    Each is struct sock_filter read as one number of 64 bits, in hexadecimal.
+    """
+    length = int(binding.ptrace(SECCOMP_GET_FILTER, pid, index, 0))
+    buffer = (ctypes.c_char * (8 * length))()
+    binding.ptrace(SECCOMP_GET_FILTER, pid, index, ctypes.addressof(buffer))
+    return tuple(f"{word:#x}" for word in struct.unpack(f"={length}Q", buffer.raw))
+
+
+def get_filter_metadata(pid: int, index: int, size: int = 16) -> tuple[int, int]:
+    """Ask for the flags of a seccomp filter (PTRACE_SECCOMP_GET_METADATA).
+
+    Returns the size that the kernel filled of struct seccomp_metadata, and the flags.
+    """
+    metadata = (ctypes.c_uint64 * 2)(index, 0)
+    told = binding.ptrace(SECCOMP_GET_METADATA, pid, size, ctypes.addressof(metadata))
+    return int(told), int(metadata[1])
 
 
 def arch_prctl(pid: int, code: int, address: int) -> None:

@@ -100,6 +100,34 @@ SITE("clone_exec",
      "ud2\n");
 
 /*
+ * vfork() whose child reads a byte, tells first that it is there, and is gone:
+ * meanwhile no signal reaches the parent. The call leaves the registers of
+ * read() alone, which setup read_blocks has prepared.
+ */
+SITE("vfork_reads",
+     ENTER
+     "test" W " %" AX ", %" AX "\n"
+     "jz 71f\n"
+     CHILD_TO_BOARD
+     "push" W " $0x202\n"			/* flags of no interest */
+     "popf" W "\n"
+     "jmp 69f\n"
+     LABEL("reader") "71: movl $1, " BOARD(STR(CHILD_AT)) "\n"
+     "movl $" N(read) ", %eax\n"
+     CHILD_ENTER LABEL_END
+     "xorl %" E1 ", %" E1 "\n"
+     "movl $" N(exit) ", %eax\n"
+     CHILD_ENTER
+     "ud2\n");
+
+/* read(), and then execute what setup read_heir has prepared. */
+SITE("read_exec",
+     LABEL("first_read") ENTER LABEL_END
+     LABEL("then_exec") EXECUTE
+     ENTER LABEL_END
+     "ud2\n");
+
+/*
  * execve() with nothing in its initial state: selectors loaded, flags as the
  * case says. The kernel hands none of it to the new program.
  */
@@ -197,6 +225,20 @@ SETUP(heir)
 	board->in_.HEIR2 = arguments(board);
 	board->in_.HEIR3 = environment(board);
 	return setup_stack(board);
+}
+
+/* The same for a program that reads first: read(pipe of arg[0], buffer, 1). */
+SETUP(read_heir)
+{
+	static uint8_t buffer[16];
+
+	board->in_.HEIR1 = address_of(board->text);
+	board->in_.HEIR2 = arguments(board);
+	board->in_.HEIR3 = environment(board);
+	board->in_.ARG1 = board->arg[0];
+	board->in_.ARG2 = address_of(buffer);
+	board->in_.ARG3 = 1;
+	return 0;
 }
 
 /* clone3() with the flags of arg[0] and the exit signal of arg[1]. */

@@ -73,5 +73,5 @@ SETUP(vsyscall_value)
 	board->in_.r12 = nr == NR(getcpu) ? board->cpu
 					   : sys(NR(time), 0, 0, 0, 0);
 	board->in_.r13 = nr == NR(time) ? board->in_.r12 : 0;
-	return board->arg[1] ? -origax_filter(rules) : 0;
+	return board->arg[1] ? -origax_filter(rules, 0) : 0;
 }

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What is read of perf's records."""
+
+import struct
+
+import pytest
+
+from conformance.tracing.perf import SHOWN, Calls, Sampled
+
+REGS = tuple(range(100, 100 + len(SHOWN)))
+
+
+def record(word: str, *words: int) -> bytes:
+    """A sample of a tracepoint, as a kernel of that width of word writes it."""
+    raw = bytes(8) + struct.pack(f"={len(words)}{word}", *words)
+    raw += bytes(-(len(raw) + 4) % 8)
+    return struct.pack("=I", len(raw)) + raw + struct.pack(f"={1 + len(REGS)}Q", 2, *REGS)
+
+
+# The kernel's own words are taken at their width, with and without what aligns them.
+@pytest.mark.parametrize("word", ["q", "i"])
+@pytest.mark.parametrize(
+    ("event", "words"), [("sys_enter", (-1, 1, 2, 3, 4, 5, 6)), ("sys_exit", (39, -38))]
+)
+def test_sampled(word: str, event: str, words: tuple[int, ...]) -> None:
+    shown = dict(zip(SHOWN, REGS, strict=True))
+    assert Calls.sampled(event, record(word, *words)) == Sampled(
+        event, words[0], words[1:], "64", shown
+    )
