@@ -213,11 +213,11 @@ def test_other_stops() -> None:
 
 # Where rows of all doors have no room, those doors stay where every row is as at the first.
 def test_no_room() -> None:
-    long = "".join(
-        CALL.splitlines(keepends=True)[1].replace("$pid", str(n)) for n in range(excerpt.ROWS)
-    )
-    ia32 = changed(long, *SAME)
-    shown = cut(syscall64=long, int80_32=changed(ia32, ("ax=1 ", "ax=9 ")),
+    _, stop, *rest = CALL.splitlines(keepends=True)
+    stops = [stop.replace("$pid", str(n)) for n in range(excerpt.ROWS)]
+    text = "".join([*stops, *rest])
+    ia32 = changed(text, *SAME)
+    shown = cut(syscall64=text, int80_32=changed(ia32, ("ax=1 ", "ax=9 ")),
                 sysenter=changed(ia32, *FAST))  # fmt: skip
     assert shown.doors == ("syscall64", "sysenter")
     assert [doors for _, _, doors in rows(shown)] == [()] * excerpt.ROWS
