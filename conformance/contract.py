@@ -103,7 +103,7 @@ class Entry:
     :ivar named: further ones, which are told elsewhere
     :ivar reasons: of variants, and only of those told here
     :ivar weak: fields that may differ, likewise
-    :ivar example: the subject of which the excerpt is
+    :ivar example: one of them, and a part of what it shows
     """
 
     covered: Coverage
@@ -112,8 +112,7 @@ class Entry:
     changes: tuple[Change, ...]
     reasons: tuple[str, ...]
     weak: tuple[tuple[str, str], ...]
-    example: Subject | None
-    excerpt: Excerpt | None
+    example: tuple[Subject, Excerpt] | None
 
     @property
     def row(self) -> Row:
@@ -223,16 +222,18 @@ class _Maker:
         reasons = _common(_once(a for r in s.reasons for a in atoms[r]) for s in self.every)
         weak = _common(subject.weak for subject in self.every)
         widely = _common(subject.asked for subject in self.every)
-        entries: list[Entry] = []
-        for covered in coverage.count(self.rows, [c for s in self.every for c in s.cases]):
-            shown = {entry.example.name for entry in entries if entry.example}
-            entries.append(self.entry(covered, home, plain, (reasons, weak, widely), shown))
+        cases = [case for subject in self.every for case in subject.cases]
+        seen: set[object] = set()
+        entries = tuple(
+            self.entry(covered, home, plain, (reasons, weak, widely), seen)
+            for covered in coverage.count(self.rows, cases)
+        )
         where = {
             change: _once(home[s.name] for s in self.every if change.name in s.asked)
             for change in self.changes
         }
         ways = {case.door: call.wanted[case.id].source for case in call.cases}
-        return Contract(tuple(entries), home, plain, ways, reasons, weak, where)
+        return Contract(entries, home, plain, ways, reasons, weak, where)
 
     def homes(self) -> Mapping[str, int]:
         """Choose where each subject is told: where few others show the same, with most of its
@@ -262,7 +263,7 @@ class _Maker:
 
     def entry(
         self, covered: Coverage, home: Mapping[str, int], plain: Plain, common: _Common,
-        shown: set[str],
+        seen: set[object],
     ) -> Entry:  # fmt: skip
         number = covered.row.number
         kin = self.kin[number]
@@ -274,13 +275,12 @@ class _Maker:
         told = own or every[:1]
         reasons = _once(_without(each, common[0]) for s in told for each in s.reasons)
         asked = {name for subject in told for name in subject.asked}
-        example = next((s for s in (*own, *every) if s.name not in shown), None)
         return Entry(
             covered, tuple(told), tuple(s for s in every if s not in told),
             tuple(c for c in self.changes if c.name in asked and c.name not in common[2]),
             tuple(filter(None, reasons)),
             _once(item for s in told for item in s.weak if item not in common[1]),
-            example, self.excerpt(example, plain) if example else None,
+            self.example(told, plain, seen),
         )  # fmt: skip
 
     def plainness(self, subject: Subject) -> tuple[bool, bool, int, int, str]:
@@ -292,12 +292,19 @@ class _Maker:
             subject.name != PLAIN, other_tracer, len(lines), len(subject.covers), subject.name
         )  # fmt: skip
 
-    def excerpt(self, subject: Subject, plain: Plain) -> Excerpt:
-        shown = {
-            _place(case): (case, golden(subject.wanted[case.id], self.facts))
-            for case in subject.cases
-        }
-        return excerpt.excerpt(shown, plain)
+    def example(
+        self, told: Sequence[Subject], plain: Plain, seen: set[object]
+    ) -> tuple[Subject, Excerpt] | None:
+        """Choose the first subject that shows what no table has shown."""
+        for subject in told:
+            shown = {
+                _place(case): (case, golden(subject.wanted[case.id], self.facts))
+                for case in subject.cases
+            }
+            cut = excerpt.excerpt(shown, plain, seen)
+            if cut:
+                return subject, cut
+        return None
 
 
 _Common = tuple[Mapping[str, int], Mapping[tuple[str, str], int], Mapping[str, int]]

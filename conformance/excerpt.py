@@ -18,10 +18,12 @@ from conformance.transcript import Line
 
 COLUMNS: Final = ("orig_ax", "ax", "ip", "regs")
 """What every table has; further fields stand behind them."""
-ROWS: Final = 5
+ROWS: Final = 6
 """Rows that a table may have."""
+FRESH: Final = 2
+"""Rows that a table must have that no other has shown."""
 KEPT: Final = "kept"
-"""Registers that a door leaves as it always does; without a door: every one is the program's."""
+"""All registers are the program's, but for what a call at that door takes anyway."""
 
 _PLAIN: Final = {"flags": "IF", "views": "agree"}
 """Fields that say nothing where they are so."""
@@ -75,34 +77,46 @@ Plain = Mapping[str, Line]
 """The exit stop of a plain call at each door: what is usual there."""
 
 
-def excerpt(shown: Shown, plain: Plain) -> Excerpt:
-    """Choose what to show: all doors with the same stops if there is room, otherwise those where
-    every row is as at the first.
+def excerpt(shown: Shown, plain: Plain, seen: set[object]) -> Excerpt | None:
+    """Choose what to show: what other tables have not shown yet; None if that is too little.
+
+    It is of all doors with the same stops if there is room, otherwise of those where every row is
+    as at the first.
 
     :param shown: by the names of doors, the most usual first
+    :param seen: the rows of the tables so far; those of this one are added
     """
     parts = {door: _sections(case, lines, plain) for door, (case, lines) in shown.items()}
     first = next(iter(parts))
     alike = {d: each for d, each in parts.items() if _skeleton(each) == _skeleton(parts[first])}
     folded = _distinct(_fold(alike))
-    if folded and len(folded[0].rows) > ROWS:
+    if any(len(section.rows) > ROWS for section in folded[:1]):
         alike = {d: each for d, each in alike.items() if _keys(each) == _keys(parts[first])}
         folded = _distinct(_fold(alike))
-    chosen, left = _cut(folded)
-    return Excerpt(tuple(chosen), tuple(alike), left)
+    fresh = [len(_fresh(section, seen)) for section in folded]
+    if max(fresh, default=0) < FRESH:
+        return None
+    chosen = _cut(folded[fresh.index(max(fresh)) :])
+    seen.update(row for section in chosen for row in _fresh(section, seen))
+    total, left = (sum(len(section.rows) for section in each) for each in (folded, chosen))
+    return Excerpt(tuple(chosen), tuple(alike), total - left)
 
 
-def _cut(sections: Sequence[Section]) -> tuple[list[Section], int]:
+def _fresh(section: Section, seen: set[object]) -> set[object]:
+    """Give those rows of a section for which there is room, and that no table has shown."""
+    return {_key(cells) for cells, _ in section.rows[:ROWS]} - seen
+
+
+def _cut(sections: Sequence[Section]) -> list[Section]:
+    """Keep what there is room for, of one section at least."""
     chosen: list[Section] = []
     room = ROWS
     for section in sections:
-        needed = len(section.rows) + bool(section.heading)
-        if needed > room and chosen:
+        room -= len(section.rows) + bool(section.heading)
+        if room < 0 and chosen:
             break
         chosen.append(Section(section.heading, section.rows[:ROWS]))
-        room -= needed
-    shown = sum(len(section.rows) for section in chosen)
-    return chosen, sum(len(section.rows) for section in sections) - shown
+    return chosen
 
 
 def _distinct(sections: Iterable[Section]) -> list[Section]:
@@ -194,7 +208,7 @@ def _cells(line: Line, usual: _Usual) -> Cells:
     return Cells(
         what,
         {
-            name: usual.value(name, text, "views" in fields)
+            name: usual.value(name, text, "views" in fields and fields.get("orig_ax") != "-1")
             for name, text in fields.items()
             if text != _PLAIN.get(name) and (line.head == "poke" or not usual.has(name, text))
         },
@@ -216,10 +230,10 @@ class _Usual:
         default = "x86_64" if name == "arch" else None
         return name in ("cs", "ss", "arch") and text == self.line.fields.get(name, default)
 
-    def value(self, name: str, text: str, stop: bool) -> str:
+    def value(self, name: str, text: str, call: bool) -> str:
         """Write a value so that it is the same at all doors, if it means the same.
 
-        :param stop: it is of a stop, not of what the program itself found
+        :param call: it is of a stop within a call, not outside, or what the program itself found
         """
         _, slash, word = text.partition("/")
         if name in ("orig_ax", "syscall") and slash:
@@ -228,13 +242,11 @@ class _Usual:
             return f"-{word}"
         if name == "ip":
             return _PLACES.get(text, text)
-        return self._registers(text, stop) if name == "regs" else text
+        return self._registers(text, call) if name == "regs" else text
 
-    def _registers(self, text: str, stop: bool) -> str:
+    def _registers(self, text: str, call: bool) -> str:
         """Leave out what a door always takes, or say that a call has not even taken that."""
         taken = self.line.fields["regs"].split(",") if self.call else ["own"]
         if text == "own":
-            # What the vDSO and SYSCALL have of a 32-bit program is given back, or not its to see.
-            returned = not stop and self.line.fields.get("arch") == "i386"
-            return KEPT if returned or taken == ["own"] else text
+            return text if call and taken != ["own"] else KEPT
         return ",".join(each for each in text.split(",") if each not in taken) or KEPT

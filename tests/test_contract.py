@@ -141,16 +141,18 @@ def changed(text: str, *pairs: tuple[str, str]) -> str:
     return text
 
 
-def cut(**transcripts: str) -> Excerpt:
+def cut(seen: set[object] | None = None, **transcripts: str) -> Excerpt:
     """Cut what to show out of one case at several doors."""
-    return excerpt.excerpt(
+    shown = excerpt.excerpt(
         {
             door: (Case(f"a.b.{door}", "x86_64" if door == "syscall64" else "ia32", door, (1,), (),
                         None, lambda _: None), parse(text))
             for door, text in transcripts.items()
         },
-        PLAIN,
+        PLAIN, set() if seen is None else seen,
     )  # fmt: skip
+    assert shown
+    return shown
 
 
 def rows(shown: Excerpt) -> Iterator[tuple[str, Mapping[str, str], tuple[str, ...]]]:
@@ -231,6 +233,16 @@ def test_sections() -> None:
     shown = cut(syscall64=text)
     assert len(list(rows(shown))) + len(shown.sections) <= excerpt.ROWS
     assert len(list(rows(shown))) + shown.left_out == 18
+
+
+# What another table has shown gives way to what is new; with nothing new there is no table.
+def test_fresh() -> None:
+    seen: set[object] = set()
+    text = f"run n=1\n{CALL}run n=2\n" + changed(CALL, ("ip=syscall+2", "ip=syscall"))
+    cut(seen, syscall64=CALL)
+    assert [section.heading for section in cut(seen, syscall64=text).sections] == ["n=2"]
+    with pytest.raises(AssertionError):
+        cut(seen, syscall64=text)
 
 
 def variant(why: str) -> Variant:

@@ -98,8 +98,8 @@ def _entry(entry: Entry, contract: Contract) -> Iterator[str]:
     relied = f" Relied on by {', '.join(entry.breaks)}." if entry.breaks else ""
     yield _folded(_where(entry.covered) + relied)
     yield from map(_item, _intents(entry.told))
-    if entry.excerpt and entry.example:
-        yield from _excerpt(entry.example, entry.excerpt)
+    if entry.example:
+        yield from _excerpt(*entry.example)
     yield from map(_item, _differences(entry))
     if entry.told:
         also = sorted({contract.home[s.name] for s in entry.named} - {number})
