@@ -8,6 +8,7 @@ what is otherwise.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -18,7 +19,7 @@ from conformance.transcript import Line
 
 COLUMNS: Final = ("orig_ax", "ax", "ip", "regs")
 """What every table has; further fields stand behind them."""
-ROWS: Final = 6
+ROWS: Final = 5
 """Rows that a table may have."""
 FRESH: Final = 2
 """Rows that a table must have that no other has shown."""
@@ -52,9 +53,13 @@ class Cells:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """The rows below one heading, each with the doors where it is so; no doors: all of them."""
+    """The rows below one heading, each with the doors where it is so; no doors: all of them.
+
+    :ivar before: what comes before the rows, and other tables have shown
+    """
 
     heading: str
+    before: tuple[str, ...]
     rows: tuple[tuple[Cells, tuple[str, ...]], ...]
 
 
@@ -93,18 +98,29 @@ def excerpt(shown: Shown, plain: Plain, seen: set[object]) -> Excerpt | None:
     if any(len(section.rows) > ROWS for section in folded[:1]):
         alike = {d: each for d, each in alike.items() if _keys(each) == _keys(parts[first])}
         folded = _distinct(_fold(alike))
-    fresh = [len(_fresh(section, seen)) for section in folded]
+    rows = sum(len(section.rows) for section in folded)
+    short = [_short(section, seen) for section in folded]
+    fresh = [len(_fresh(section, seen)) for section in short]
     if max(fresh, default=0) < FRESH:
         return None
-    chosen = _cut(folded[fresh.index(max(fresh)) :])
+    chosen = _cut(short[fresh.index(max(fresh)) :])
     seen.update(row for section in chosen for row in _fresh(section, seen))
-    total, left = (sum(len(section.rows) for section in each) for each in (folded, chosen))
-    return Excerpt(tuple(chosen), tuple(alike), total - left)
+    told = sum(len(section.rows) + len(section.before) for section in chosen)
+    return Excerpt(tuple(chosen), tuple(alike), rows - told)
+
+
+def _short(section: Section, seen: set[object]) -> Section:
+    """Only name the rows that a section begins with, if they are known, and cut the last ones."""
+    known = [cells.what for cells, at in
+             itertools.takewhile(lambda row: not row[1] and _key(row[0]) in seen, section.rows)]
+    known = known if len(known) > 1 else []
+    rest = section.rows[len(known):]
+    return Section(section.heading, tuple(known), rest[: ROWS - bool(known)])
 
 
 def _fresh(section: Section, seen: set[object]) -> set[object]:
-    """Give those rows of a section for which there is room, and that no table has shown."""
-    return {_key(cells) for cells, _ in section.rows[:ROWS]} - seen
+    """Give the rows that no table has shown."""
+    return {_key(cells) for cells, _ in section.rows} - seen
 
 
 def _cut(sections: Sequence[Section]) -> list[Section]:
@@ -112,10 +128,10 @@ def _cut(sections: Sequence[Section]) -> list[Section]:
     chosen: list[Section] = []
     room = ROWS
     for section in sections:
-        room -= len(section.rows) + bool(section.heading)
+        room -= len(section.rows) + bool(section.before) + bool(section.heading)
         if room < 0 and chosen:
             break
-        chosen.append(Section(section.heading, section.rows[:ROWS]))
+        chosen.append(section)
     return chosen
 
 
@@ -126,7 +142,7 @@ def _distinct(sections: Iterable[Section]) -> list[Section]:
         key = tuple((cells.what, tuple(cells.fields.items()), at) for cells, at in section.rows)
         if key in seen and section.heading:
             other = seen[key]
-            seen[key] = Section(f"{other.heading}; {section.heading}", other.rows)
+            seen[key] = replace(other, heading=f"{other.heading}; {section.heading}")
         elif section.rows:
             seen.setdefault(key, section)
     return list(seen.values())
@@ -148,7 +164,7 @@ def _fold(parts: Mapping[str, Sequence[tuple[str, Sequence[Cells]]]]) -> Iterato
                 (by_key[key], tuple(doors) if len(where) > 1 else ())
                 for key, doors in where.items()
             ]
-        yield Section(" | ".join(headings), tuple(rows))
+        yield Section(" | ".join(headings), (), tuple(rows))
 
 
 def _key(cells: Cells) -> object:

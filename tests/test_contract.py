@@ -235,14 +235,20 @@ def test_sections() -> None:
     assert len(list(rows(shown))) + shown.left_out == 18
 
 
-# What another table has shown gives way to what is new; with nothing new there is no table.
+# What another table has shown is named, if it comes first, or gives way to what is new; with
+# nothing new there is no table.
 def test_fresh() -> None:
     seen: set[object] = set()
-    text = f"run n=1\n{CALL}run n=2\n" + changed(CALL, ("ip=syscall+2", "ip=syscall"))
+    stop = CALL.splitlines(keepends=True)[1]
+    more = changed(CALL, (stop, stop + stop.replace("$pid", "1") + stop.replace("$pid", "2")))
     cut(seen, syscall64=CALL)
-    assert [section.heading for section in cut(seen, syscall64=text).sections] == ["n=2"]
+    shown = cut(seen, syscall64=f"run n=1\n{CALL}run n=2\n{more}")
+    assert [(each.heading, each.before) for each in shown.sections] == [
+        ("n=2", ("syscall-enter", "syscall-exit"))
+    ]
+    assert [fields["ax"] for _, fields, _ in rows(shown)] == ["1", "2", "$pid"]
     with pytest.raises(AssertionError):
-        cut(seen, syscall64=text)
+        cut(seen, syscall64=more)
 
 
 def variant(why: str) -> Variant:

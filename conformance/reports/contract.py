@@ -267,6 +267,8 @@ def _table(corner: str, sections: Sequence[Section]) -> Iterator[str]:
     for section in sections:
         if section.heading:
             table.append([f"[{section.heading}]"])
+        if section.before:
+            table.append([f"{', '.join(section.before)} as above"])
         previous = ""
         for cells, at in section.rows:
             rest = " ".join(f"{k}={v}" for k, v in cells.fields.items() if k not in columns)
