@@ -60,6 +60,8 @@ REQUESTS: Final[Mapping[str, int]] = {
     "SYSCALL": requests.SYSCALL, "CONT": requests.CONT, "SINGLESTEP": requests.SINGLESTEP,
     "SYSEMU": requests.SYSEMU, "DETACH": requests.DETACH,
 }  # fmt: skip
+OFTEN: Final = (*["SYSCALL"] * 6, "CONT", "CONT", "SINGLESTEP", "SINGLESTEP", "SYSEMU", "DETACH")
+"""Requests as often as they are made: DETACH ends what can be seen, and SYSCALL shows the most."""
 SLEEPERS: Final = {sleeper.call: sleeper for sleeper in (PAUSE, NANOSLEEP, READ)}
 SETUPS: Final = {"read": "read_blocks", "nanosleep": "nanosleep_blocks"}
 RESULTS: Final = (777, 0, -4, -512, -513, -514, -516, -512 & LOW)
@@ -455,18 +457,30 @@ def strategy(doors: tuple[str, ...]) -> SearchStrategy[Sequence]:
     """Every sequence at those doors, the simplest first."""
     from hypothesis import strategies as st
 
+    def turn(request: str, deeds: list[dict[str, int]], passed: bool, wake: str) -> Turn:
+        done = {name: word for deed in deeds for name, word in deed.items()}
+        return Turn(request, passed=passed, wake=wake, **done)
+
     def of(door: str, call: str) -> SearchStrategy[Sequence]:
-        known = st.sampled_from(numbers(DOORS[door], call))
-        words = [word for word in numbers(DOORS[door], call) if -word not in abi.RESTARTS]
+        known = numbers(DOORS[door], call)
+        words = [word for word in known if -word not in abi.RESTARTS]
+        restart = DOORS[door].number("restart_syscall")
+        deeds = st.sampled_from([
+            *({"orig_ax": word} for word in (*known, *[-1, LOW] * 4)),
+            *({"ax": word} for word in RESULTS),
+            *({"again": word} for word in (*words, *[known[0], restart] * 4)),
+            *({"send": signo} for signo in (FIRST, SECOND, UNHEEDED) * 4),
+        ])  # fmt: skip
         turns = st.builds(
-            Turn, st.sampled_from(list(REQUESTS)), st.none() | known,
-            st.none() | st.sampled_from(RESULTS), st.none() | st.sampled_from(words),
-            st.sampled_from((0, FIRST, SECOND, UNHEEDED)), st.booleans().map(lambda no: not no),
+            turn, st.sampled_from(OFTEN), st.lists(deeds, max_size=2),
+            st.sampled_from((True, False)),
             st.sampled_from((SECOND.name, FIRST.name, UNHEEDED.name, "byte", "interrupt")),
         )  # fmt: skip
         return st.builds(
-            Sequence, st.just(door), st.just(call), known, st.sampled_from(list(DISPOSITIONS)),
-            st.sampled_from([name for name in REQUESTS if name != "SINGLESTEP"]),
+            Sequence, st.just(door), st.just(call),
+            st.sampled_from((*[known[0]] * len(known), *known)),  # half of them its own
+            st.sampled_from(list(DISPOSITIONS)),
+            st.sampled_from([name for name in OFTEN if name != "SINGLESTEP"]),
             st.lists(turns, max_size=TURNS).map(tuple),
         )  # fmt: skip
 
@@ -478,16 +492,19 @@ class Explorer:
     """Explores doors of one machine until the time is up or a difference is found.
 
     :param cpus: the first is that of tracer and programs
+    :param kernel: plays a sequence in the kernel, on those CPUs
     """
 
     def __init__(
         self, machine: Machine, doors: tuple[str, ...], cpus: tuple[int, ...],
         model: Callable[[Machine, Sequence], Party] = Modelled,
+        kernel: Callable[[Sequence, tuple[int, ...]], Iterable[Line]] = conduct,
     ) -> None:  # fmt: skip
         self._machine = machine
         self._doors = doors
         self._cpus = cpus
         self._model = model
+        self._kernel = kernel
         self._until = 0.0
         self._broken: OrigaxError | None = None
         self.tally = Tally()
@@ -551,7 +568,7 @@ class Explorer:
         counts = self.tally.difference is None
         try:
             expected = list(play(sequence, self._model(self._machine, sequence)))
-            difference = compare(sequence, expected, conduct(sequence, self._cpus))
+            difference = compare(sequence, expected, self._kernel(sequence, self._cpus))
         except UnspokenError:
             self.tally.unspoken += counts
             return None

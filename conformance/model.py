@@ -86,17 +86,19 @@ class Sleeper:
 
     :ivar code: what a signal makes it return: one of RESTARTS
     :ivar released: what a byte makes it return; None if it does not wait for any
+    :ivar takes: it takes that byte
     """
 
     call: str
     code: int
     released: int | None = None
+    takes: bool = True
 
 
 PAUSE: Final = Sleeper("pause", ERESTARTNOHAND)  # kernel/signal.c pause
 NANOSLEEP: Final = Sleeper("nanosleep", ERESTART_RESTARTBLOCK)  # hrtimer.c do_nanosleep
 READ: Final = Sleeper("read", ERESTARTSYS, 1)  # fs/pipe.c pipe_read
-POLL: Final = Sleeper("poll", ERESTART_RESTARTBLOCK, 1)  # fs/select.c poll
+POLL: Final = Sleeper("poll", ERESTART_RESTARTBLOCK, 1, takes=False)  # fs/select.c poll
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,6 +375,7 @@ class Model:
             if self._kick:
                 return -call.code
             yield Seen(ASLEEP)
+        self._byte = not call.takes
         return call.released
 
     def _exit(self) -> Life:
