@@ -60,7 +60,7 @@ REQUESTS: Final[Mapping[str, int]] = {
     "SYSCALL": requests.SYSCALL, "CONT": requests.CONT, "SINGLESTEP": requests.SINGLESTEP,
     "SYSEMU": requests.SYSEMU, "DETACH": requests.DETACH,
 }  # fmt: skip
-OFTEN: Final = (*["SYSCALL"] * 6, "CONT", "CONT", "SINGLESTEP", "SINGLESTEP", "SYSEMU", "DETACH")
+OFTEN: Final = (*["SYSCALL"] * 6, *["CONT", "SINGLESTEP", "SYSEMU", "DETACH"] * 2)
 """Requests as often as they are made: DETACH ends what can be seen, and SYSCALL shows the most."""
 SLEEPERS: Final = {sleeper.call: sleeper for sleeper in (PAUSE, NANOSLEEP, READ)}
 SETUPS: Final = {"read": "read_blocks", "nanosleep": "nanosleep_blocks"}
