@@ -94,7 +94,8 @@ class Turn:
     call, together with a number.
 
     :ivar send: a signal to send besides, or 0
-    :ivar passed: a signal that stopped the program is passed on
+    :ivar passed: a signal that stopped the program is passed on; where that is not so, at a system
+        call's stop the signal to send is given to the request instead
     """
 
     request: str = "SYSCALL"
@@ -209,17 +210,20 @@ def _turn(party: Party, turn: Turn, seen: Seen, tell: _Teller) -> tuple[str, See
     done: list[str] = []
     if seen.place.where is Where.CALL:
         done += _write(party, turn, seen, tell)
-    if turn.send:
-        party.send(turn.send)
-        done.append(signal.Signals(turn.send).name)
-    request = turn.request
-    if request == "SINGLESTEP" and seen.place.where in UNKNOWN:
-        request = "SYSCALL"
     kind, _, name = seen.kind.partition(" ")
-    signo = 0
+    signo, sent = 0, turn.send
     if kind == "signal" and name != "SIGTRAP" and turn.passed:
         signo = signal.Signals[name]
         done.append(f"pass {name}")
+    elif kind.startswith("syscall") and sent and not turn.passed:
+        signo, sent = sent, 0
+        done.append(f"inject {signal.Signals(signo).name}")
+    if sent:
+        party.send(sent)
+        done.append(signal.Signals(sent).name)
+    request = turn.request
+    if request == "SINGLESTEP" and seen.place.where in UNKNOWN:
+        request = "SYSCALL"
     return " ".join([*done, request]), party.resume(REQUESTS[request], signo)
 
 
