@@ -257,8 +257,8 @@ class Model:
         if self.place.offset < -2:
             raise UnspokenError("what stands before a call")
         if self.place.offset:
-            # By the vDSO a call is made again by int $0x80: vdso32/system_call.S.
-            yield from self._enter(where, self._again)
+            # By the vDSO it is made again by int $0x80 (vdso32/system_call.S), to the same table.
+            yield from self._enter(where, self.program.door)
         elif where is Where.HANDLER:
             if self._step:
                 raise UnspokenError("a step inside a handler")
@@ -284,10 +284,6 @@ class Model:
     @property
     def _own_word(self) -> int:
         return LOW if self.program.door.bits == 32 else self.machine.word
-
-    @property
-    def _again(self) -> Door:
-        return OF_ABI["ia32"] if self.program.door.by_vdso else self.program.door
 
     # --- entry, the call, exit ---
 
@@ -359,8 +355,6 @@ class Model:
             block, again = (PAUSE if name == "pause" else self.program.own), False
             if block is None or name != block.call:
                 raise UnspokenError(f"arguments of {name}")
-            if name.endswith("nanosleep"):
-                self._block = None
         if block is None:
             return -EINTR
         result = yield from self._sleep(block)
