@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from conformance.explore import DEADLINE, REPLAYS, ROUND, Difference, Line, Sequence, Tally
-from conformance.reports import plural
+from conformance.reports import SHOWN, plural
 
 _GONE = "(no such line)"
 
@@ -24,7 +24,7 @@ def text(tally: Tally, missing: Mapping[str, str], patterns: tuple[str, ...], na
 def _lines(
     tally: Tally, missing: Mapping[str, str], patterns: tuple[str, ...], name: str
 ) -> Iterator[str]:
-    for sequence in tally.hung:
+    for sequence in tally.hung[:SHOWN]:
         yield f"HUNG  not over within {DEADLINE:g} s: {program(sequence)}"
         yield f"  {sequence}"
     if tally.difference:
