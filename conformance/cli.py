@@ -426,7 +426,8 @@ def _add_explore(commands: Any) -> None:
     sub.add_argument("doors", metavar="DOOR", nargs="*",
                      help="a door, or a shell pattern of doors (default: all)")  # fmt: skip
     sub.add_argument("--seconds", metavar="N", type=_seconds, default=10.0,
-                     help="how long to explore (default: 10)")  # fmt: skip
+                     help="how long to explore (default: 10); shrinking may take 20 "
+                          "more")  # fmt: skip
     sub.add_argument("--seed", metavar="S", type=int,
                      help="the same sequences each time (default: others each time)")  # fmt: skip
 
