@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import secrets
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -238,6 +239,35 @@ def report(args: argparse.Namespace) -> int:
     return 0
 
 
+def explore(args: argparse.Namespace) -> int:
+    """Drive random sequences on this kernel and on a model of the ABI, and compare every stop."""
+    from conformance import explore, facts, runner
+    from conformance._native import lib
+    from conformance.model import Machine
+    from conformance.record import ALL_SKIPPED, HARNESS, MISMATCH
+    from conformance.reports import exploration
+
+    stopped = _on_terminate()
+    environment = facts.collect(args.expected)
+    runner.require_tracing(environment)
+    doors, missing = explore.open_doors(environment, tuple(args.doors))
+    if not doors:
+        print("".join(f"{door}: needs {needs}\n" for door, needs in missing.items()), end="")
+        return ALL_SKIPPED
+    lib.origax_subreaper()
+    explorer = explore.Explorer(
+        Machine.of(environment.facts), doors, tuple(sorted(os.sched_getaffinity(0)))
+    )
+    seed = secrets.randbelow(1 << 32) if args.seed is None else args.seed
+    tally = explorer.explore(args.seconds, seed)
+    print(exploration.text(tally, missing, tuple(args.doors), environment.name), end="")
+    if tally.difference:
+        return MISMATCH
+    if tally.interrupted:
+        return stopped()
+    return HARNESS if tally.hung else 0
+
+
 def kernels_list(args: argparse.Namespace) -> int:
     """List the kernels that must be covered, and what is fetched of them."""
     from conformance.kernels import environments, packages
@@ -336,7 +366,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for add in (
         _add_run, _add_list, _add_show, _add_coverage, _add_contract, _add_update, _add_diff,
-        _add_doctor, _add_report, _add_kernels,
+        _add_doctor, _add_report, _add_explore, _add_kernels,
     ):  # fmt: skip
         add(commands)
     return parser
@@ -470,6 +500,26 @@ def _add_report(commands: Any) -> None:
                      help="one; for matrix and terminal as many as there are")  # fmt: skip
     sub.add_argument("--format", choices=("terminal", "matrix", "ktap", "tap13", "junit"),
                      default="terminal")  # fmt: skip
+
+
+_EXPLORE: Final = """\
+A sequence is a program that makes one call, and what its tracer does at each stop: write orig_ax,
+ax and ip, send signals, resume by one request or another. What must be seen then, a model tells
+(conformance/model.py). The first sequence on which it and the kernel differ is shrunk and shown.
+
+exit codes: 0 all agree, 1 one differs, 3 some hung, 4 no door can be taken here, 130 interrupted
+"""
+
+
+def _add_explore(commands: Any) -> None:
+    sub = _command(commands, "explore", explore, epilog=_EXPLORE)
+    sub.add_argument("doors", metavar="DOOR", nargs="*",
+                     help="a door, or a shell pattern of doors (default: all)")  # fmt: skip
+    sub.add_argument("--seconds", metavar="N", type=_seconds, default=10.0,
+                     help="how long to explore (default: 10); shrinking may take 20 "
+                          "more")  # fmt: skip
+    sub.add_argument("--seed", metavar="S", type=int,
+                     help="the same sequences each time (default: others each time)")  # fmt: skip
 
 
 _KERNELS: Final = """\

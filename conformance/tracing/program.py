@@ -237,6 +237,11 @@ def child() -> int:
     return int(board().child)
 
 
+def landed() -> bool:
+    """Whether the program came out of its site's end, so far."""
+    return bool(board().landed)
+
+
 def registers(regs: Any) -> dict[str, int]:
     """Read struct origax_regs by the names of its members."""
     words = _REGS.unpack(ffi.buffer(ffi.addressof(regs)))
