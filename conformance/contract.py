@@ -88,11 +88,12 @@ class Subject:
 
     @property
     def asked(self) -> tuple[str, ...]:
-        """The facts that decide what it shows."""
-        return _once(
+        """The facts that decide what it shows, and whether it can."""
+        decide = (
             name for case in self.cases for each in self.wanted[case.id].variants
             for name in sorted(expectation.asked(each.when))
         )  # fmt: skip
+        return _once((*decide, *(name for case in self.cases for name in case.needs)))
 
 
 @dataclass(frozen=True, slots=True)
