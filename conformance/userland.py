@@ -260,8 +260,11 @@ def requirements(pyproject: Path) -> list[str]:
 
     def extra(name: str) -> Iterator[str]:
         for requirement in project["optional-dependencies"][name]:
-            own = re.fullmatch(rf"{project['name']}\[(\w+)\]", requirement)
-            yield from extra(own[1]) if own else [requirement]
+            own = re.fullmatch(rf"{project['name']}\[([\w, ]+)\]", requirement)
+            for part in own[1].split(",") if own else ():
+                yield from extra(part.strip())
+            if not own:
+                yield requirement
 
     return [*tables["build-system"]["requires"], *project["dependencies"], *extra("test")]
 

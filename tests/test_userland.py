@@ -24,7 +24,8 @@ name = "origax"
 dependencies = ["cffi>=1.15"]
 [project.optional-dependencies]
 update = ["tomlkit"]
-test = ["origax[update]", "pytest>=8"]
+explore = ["hypothesis"]
+test = ["origax[explore, update]", "pytest>=8"]
 lint = ["origax[test]", "ruff"]
 """
 
@@ -166,7 +167,7 @@ def test_location_follows_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_requirements(tmp_path: Path) -> None:
     pyproject = tmp_path / "pyproject.toml"
     pyproject.write_text(PYPROJECT)
-    wanted = ["setuptools>=77", "cffi>=1.15", "tomlkit", "pytest>=8"]
+    wanted = ["setuptools>=77", "cffi>=1.15", "hypothesis", "tomlkit", "pytest>=8"]
     assert userland.requirements(pyproject) == wanted
     with pytest.raises(UsageError, match="no source"):
         userland.requirements(tmp_path / "none.toml")
