@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ from conformance.kernels import inside
 inside.trace(pathlib.Path(sys.argv[1]))
 """
 PANIC = "print('Kernel panic - not syncing: no root'); print('Rebooting'); sys.exit(0)"
+STALE = "print('[    0.98] Oops: int3: 0000 [#1] SMP NOPTI'); sys.exit(0)"
 SILENT = "print('up to here'); time.sleep(600)"
 STUCK = """
 open(sys.argv[1] + "/answers", "w").write(json.dumps({hello}) + "\\n" + json.dumps(
@@ -117,6 +119,38 @@ def test_lost(
     assert verdicts(made["honest"]) == ["PASS", "PASS"]
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == ["honest.json", "lost.console", "lost.json"]
+
+
+# A guest that dies of TCG's stale int3 before it is up is booted once more, which its record says;
+# one that does so again, one under KVM, or one that was up, is lost.
+@pytest.mark.parametrize(
+    ("first", "second", "kvm", "boots", "verdict"),
+    [
+        (STALE, HONEST, False, 2, "PASS"), (STALE, STALE, False, 2, "MISS"),
+        (STALE, HONEST, True, 1, "MISS"), (PANIC, HONEST, False, 1, "MISS"),
+        ("{hello}\n" + STALE, HONEST, False, 1, "MISS"),
+    ],
+)  # fmt: skip
+def test_booted_once_more(
+    first: str, second: str, kvm: bool, boots: int, verdict: str, suite: Suite, tmp_path: Path,
+    environment: Environment, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    about = {"name": environment.name, "facts": dict(environment.facts), "build": {}}
+    tool = {"name": "origax", "version": "1", "probes": "0" * 64}
+    hello = {"said": "hello", "environment": about, "tool": tool, "boot_id": "b"}
+    says = f"open(sys.argv[1] + '/answers', 'w').write(json.dumps({hello}) + chr(10))"
+    scripts = [first.replace("{hello}", says), second]
+
+    def command(boot: Boot, folder: Path, program: Path | None) -> list[str]:
+        script = f"import json, sys, time\n{scripts.pop(0)}"
+        return [sys.executable, "-P", "-u", "-c", script, str(folder)]
+
+    monkeypatch.setattr(guest, "_command", command)
+    one = target("sid")
+    chosen = replace(one, boot=replace(one.boot, kvm=kvm))
+    (made,) = run.run([chosen], suite, tmp_path, 1, Nobody())
+    assert (2 - len(scripts), set(verdicts(made))) == (boots, {verdict})
+    assert ("booted_again" in made.environment.build) == (boots == 2)
 
 
 def _members(suite: Suite) -> dict[str, object]:

@@ -32,6 +32,11 @@ MARGIN: Final = 15.0
 """Seconds that a guest may be silent beyond all deadlines of its own."""
 GUEST_MEMORY: Final = 1536 << 20
 """Bytes that this machine should have free for each guest."""
+STALE: Final = b"int3: 0000 [#"
+"""What a kernel says of an int3 that is not its own."""
+WHY_AGAIN: Final = "QEMU ran an int3 that the kernel had taken back while it booted"
+"""A race of TCG before QEMU 8.1, with kernels that patch themselves (deba78709ae8, "accel/tcg:
+Always lock pages before translation"): it says nothing of the kernel, of which no case has run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,7 @@ class _Run:
     target: Target
     guest: Guest
     suite: Suite
+    again: bool
     begun: float = field(default_factory=time.monotonic)
     started: str = field(default_factory=lambda: datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
     environment: Environment | None = None
@@ -116,6 +122,12 @@ class _Run:
             why += ", and never came up"
         self.lost = f"the guest was lost: {why}; {self.guest.last_words()}"
 
+    @property
+    def stale(self) -> bool:
+        """Whether an emulator's fault ended it before it was up, for the first time."""
+        never_up = bool(self.lost) and not self.environment and not self.target.boot.kvm
+        return never_up and not self.again and STALE in self.guest.console
+
     def _patience(self) -> float:
         if not self.environment:
             return self.suite.patience
@@ -141,7 +153,7 @@ class _Run:
     def _greet(self, entry: Mapping[str, Any]) -> None:
         about = entry["environment"]
         self.environment = Environment(
-            about["name"], about["facts"], {**about["build"], **self.target.build}
+            about["name"], about["facts"], {**about["build"], **self.target.build, **self._told()}
         )
         self.tool = ToolRecord(**entry["tool"])
         self.boot_id = entry["boot_id"]
@@ -155,6 +167,9 @@ class _Run:
         self.duration = time.monotonic() - self.begun
         self.guest.close()
 
+    def _told(self) -> Mapping[str, str]:
+        return {"booted_again": WHY_AGAIN} if self.again else {}
+
     def record(self, interrupted: bool = False) -> Record:
         """Give what is known; cases without an answer are MISS, unless the user ended the run."""
         cases = list(self.cases.values())
@@ -164,7 +179,8 @@ class _Run:
             nowhere = Environment(self.target.name, {}, {})
             lost = (runner.Planned(case, None, "") for case in missing)
             cases += [runner.judge(item, answer, nowhere, ()) for item in lost]
-        known = self.environment or Environment(self.target.name, {}, self.target.build)
+        build = {**self.target.build, **self._told()}
+        known = self.environment or Environment(self.target.name, {}, build)
         return Record(
             tool=self.tool or runner.tool(),
             environment=EnvironmentRecord(known.name, known.facts, known.build),
@@ -187,14 +203,15 @@ def run(
 ) -> Iterator[Record]:
     """Run the suite on each kernel, giving each record as it is made, and written.
 
-    A record that cannot be written is an error after the others had their turn. ^C ends the guests;
-    what they had said is written, as interrupted.
+    A guest that an emulator's fault ended before it was up is booted once more, and its record says
+    so. A record that cannot be written is an error after the others had their turn. ^C ends the
+    guests; what they had said is written, as interrupted.
 
     :param records: directory that gets ``NAME.json`` of each, and ``NAME.console``, what the
         console said, of one that was lost
     :raises HarnessError: a record could not be written, or a guest's folder could not be made
     """
-    waiting = list(targets)
+    waiting = [(target, "") for target in targets]
     running: list[_Run] = []
     ended: list[_Run] = []
     failed: list[OrigaxError] = []
@@ -202,15 +219,15 @@ def run(
         try:
             while waiting or running or ended:
                 while waiting and len(running) < jobs:
-                    target = waiting.pop(0)
-                    watcher.begins(target.name, target.build["accelerator"])
+                    target, again = waiting.pop(0)
+                    watcher.begins(target.name, target.build["accelerator"] + again)
                     try:
                         booted = Guest(target.boot, asdict(suite.options), records)
                         guest = guests.enter_context(booted)
                     except OrigaxError as error:
                         failed.append(error)
                         continue
-                    running.append(_Run(target, guest, suite))
+                    running.append(_Run(target, guest, suite, bool(again)))
                 # Only now, while the next one boots: a record takes seconds to write.
                 while ended:
                     made = _finish(ended[0], records, watcher, failed)
@@ -221,8 +238,11 @@ def run(
                     each.turn(watcher)
                     if each.done or each.lost:
                         running.remove(each)
-                        ended.append(each)
                         each.end()
+                        if each.stale:
+                            waiting.insert(0, (each.target, f", once more: {WHY_AGAIN}"))
+                        else:
+                            ended.append(each)
         except KeyboardInterrupt:
             for each in ended:
                 _write(each.target.name, each.record(), records, failed)
