@@ -121,7 +121,7 @@ def trace(folder: Path) -> None:
         def begins(case: Case) -> None:
             journal.write(said=BEGIN, id=case.id)
 
-        with perf.held(), runner.Runner(options, fork) as made:
+        with runner.Runner(options, fork) as made:
             for item, answer in made.run(planned, begins):
                 journal.write(said=ANSWER, id=item.case.id, answer=answer)
         journal.write(said=DONE)
@@ -156,7 +156,8 @@ def main() -> int:
     try:
         keep_in_memory(PROGRAMS, Path("/run/origax"))
         mount_tracefs()
-        trace(Path(sys.argv[1]))
+        with perf.held():  # before the facts, which try counters
+            trace(Path(sys.argv[1]))
     except OrigaxError as error:
         print(f"origax: {error}", file=sys.stderr)
         return error.exit_code
