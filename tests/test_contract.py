@@ -14,11 +14,10 @@ from conformance import cli, contract, coverage, excerpt, facts
 from conformance.cases import Case
 from conformance.excerpt import Excerpt
 from conformance.expectation import Expectation, Variant
-from conformance.places import CHECKOUT
 from conformance.reports import contract as report
 from conformance.transcript import Line, parse
 
-DOCUMENT = CHECKOUT / "docs" / "abi.md"
+DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "abi.md"
 
 
 @pytest.fixture(scope="module")

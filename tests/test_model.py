@@ -72,6 +72,8 @@ class Task:
         signals = {each.signo: model.Signal(each.ignore, each.flags) for each in probe.handlers}
         if any(each.old or each.by_vdso for each in probe.handlers) or probe.blocked:
             raise UnspokenError("another kind of handler")
+        if "ax" not in probe.regs:
+            raise UnspokenError("a site that makes calls of its own")
         self.program = model.Program(
             door, probe.regs["ax"], sleeper(probe), signals, PID, PARENT
         )

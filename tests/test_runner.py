@@ -217,7 +217,7 @@ def test_interrupted(
     process, path, marker = started
     time.sleep(0.5)
     process.send_signal(signo)
-    out, _ = process.communicate(timeout=10)
+    out, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + signo, out
     assert "Traceback" not in out
     assert until_gone(marker) == []
