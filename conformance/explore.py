@@ -604,14 +604,20 @@ def open_doors(
 ) -> tuple[tuple[str, ...], dict[str, str]]:
     """Choose doors by pattern: those that can be taken here, and what the others need.
 
+    The model's tracer has the kernel's own width: a 32-bit one sees less on a 64-bit kernel.
+
     :raises UsageError: a pattern fits no door
     """
     names = ("syscall64", *CALLS)
     for pattern in patterns:
         if not fnmatch.filter(names, pattern):
             raise UsageError("no door has that name", pattern, f"choose of {', '.join(names)}")
+    width = ("tracer64",) if environment.facts["x86_64"] else ()
     chosen = {
-        name: " and ".join(need for need in DOORS[name].needs if not environment.facts[need])
+        name: " and ".join(
+            need for need in dict.fromkeys((*DOORS[name].needs, *width))
+            if not environment.facts[need]
+        )
         for name in names
         if not patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
     }

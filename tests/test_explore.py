@@ -76,6 +76,9 @@ def test_wrong_model(wrong: type[Modelled]) -> None:
 
 # On this kernel itself a wrong model is found, and the right one agrees.
 def test_kernel(environment: Environment) -> None:
+    there, missing = explore.open_doors(environment, (DOOR,))
+    if not there:
+        pytest.skip(f"needs {missing[DOOR]}")
     machine, cpus = Machine.of(environment.facts), tuple(sorted(os.sched_getaffinity(0)))
     right = Explorer(machine, (DOOR,), cpus).explore(2, 5)
     assert right.difference is None
@@ -186,6 +189,8 @@ def test_doors(environment: Environment) -> None:
     there, missing = explore.open_doors(some, ("syscall64", "x*"))
     assert there == ("syscall64",)
     assert missing == {"x32": "x32"}
+    narrow = replace(some, facts={**facts, "tracer64": False})
+    assert explore.open_doors(narrow, ("int80_32",)) == ((), {"int80_32": "tracer64"})
     with pytest.raises(UsageError, match="no door"):
         explore.open_doors(environment, ("door",))
 

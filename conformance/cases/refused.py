@@ -24,6 +24,9 @@ TOP: Final = 1 << 8 * WORD_SIZE
 """Above the tracer's largest word."""
 USER_BYTES: Final = {8: 928, 4: 288}[WORD_SIZE]
 """At least sizeof(struct user) (arch/x86/include/asm/user_64.h, user_32.h)."""
+REGS_BYTES: Final = WORD_SIZE * {8: 27, 4: 17}[WORD_SIZE]
+"""What of it are registers. Behind them, among the debug registers, a 64-bit kernel takes any
+offset from a 32-bit tracer (arch/x86/kernel/ptrace.c getreg32, putreg32)."""
 NSIG: Final = 64
 
 
@@ -57,8 +60,8 @@ def named(name: str) -> Draw:
 
 
 def crooked(draw: random.Random) -> int:
-    """Draw an offset within struct user that is not that of a word."""
-    return draw.randrange(0, USER_BYTES, WORD_SIZE) + draw.randrange(1, WORD_SIZE)
+    """Draw an offset among the registers of struct user that is not that of a word."""
+    return draw.randrange(0, REGS_BYTES, WORD_SIZE) + draw.randrange(1, WORD_SIZE)
 
 
 ANY: Final = drawn(TOP)
