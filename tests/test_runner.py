@@ -180,6 +180,8 @@ def started(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path, str]]
     process = subprocess.Popen(
         command, env=os.environ | {name: word, "PYTHONPATH": path_of_modules},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        # A shell's background jobs, and so these tests there, ignore SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     while process.poll() is None and not working(marker):
         time.sleep(0.01)
