@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Planted faults: each edit finds its place, or says that it has moved; and the score."""
 
+import contextlib
 import fnmatch
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import records
@@ -11,7 +15,7 @@ from mutants import faults, peers, scoring, table
 from mutants.faults import Edit, Fault
 
 from conformance.cases import all_cases
-from conformance.errors import UsageError
+from conformance.errors import HarnessError, UsageError
 
 SOURCE = """\
 int one(void)
@@ -126,6 +130,39 @@ def test_collateral() -> None:
     (row,) = table.rows("6.1", [FAULT], score)
     assert row.collateral == ("views.all",)
     assert "views.core: hung" in row.why
+
+
+# Of a guest that is lost with no fault awake nothing is kept: the next one traces all cases again,
+# and where it is not known what each reaches, there is no score.
+@pytest.mark.parametrize("known", [True, False])
+def test_lost_unharmed(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    hello = {"said": "hello", "environment": {"name": "n", "facts": {}, "build": {}}}
+    part = {"said": "answer", "id": "views.all", "answer": {}, "reached": [7]}
+    begins = {"said": "fault", "number": 0}
+    awake = {"said": "fault", "number": 7, "cases": 1}
+    guests = [[hello, begins, part], [hello, begins, part, awake, part, {"said": "done"}]]
+    asked = []
+
+    @contextlib.contextmanager
+    def guest(boot: object, request: dict[str, Any], *_: object) -> Iterator[Any]:
+        asked.append((dict(request["reached"]), request["unharmed"]))
+        yield SimpleNamespace(last_words=lambda: "lost")
+
+    monkeypatch.setattr(scoring, "Guest", guest)
+    monkeypatch.setattr(scoring, "_entries", lambda made: guests.pop(0))
+    monkeypatch.setattr(scoring, "_boot", lambda image, among: None)
+    judged = cast("scoring.Judge", lambda name, *_: records.case(name, "PASS"))
+    reached = {"views.all": [7], "traps.int3": [7]} if known else {}
+
+    def score() -> scoring.Score:
+        return scoring.score(Path("b"), [FAULT], reached, judged, Path(), lambda text: None)
+
+    if known:
+        score()
+        assert asked == [(reached, True)] * 2
+    else:
+        with pytest.raises(HarnessError, match="guests are lost"):
+            score()
 
 
 # Another program sees a fault if it ends otherwise, or fails at more, than twice without one; one

@@ -153,7 +153,7 @@ def _guest(
         "unharmed": not made.unharmed, "peers": list(peers),
         "faults": [{"number": each.number, "cases": each.cases} for each in waiting],
     }  # fmt: skip
-    now = 0
+    now, new = 0, not made.reached
     with Guest(boot, request, among, INSIDE) as guest:
         for entry in _entries(guest):
             said = entry["said"]
@@ -173,6 +173,11 @@ def _guest(
                 return ()
         made.lost = guest.last_words()
         made.outcomes.setdefault(now, Outcome(now)).lost = made.lost
+        if now == 0 and request["unharmed"]:
+            # A part of the cases tells neither whether all conform nor what each reaches.
+            made.unharmed.clear()
+            if new:
+                made.reached.clear()
     numbers = [each.number for each in waiting]
     return waiting[numbers.index(now) :] if now in numbers else waiting
 
