@@ -796,10 +796,11 @@ def tracepoint(name: str) -> Path:
     return next((path for path in paths if os.access(path, os.R_OK)), paths[0])
 
 
-def permission_facts(source: Sources, virt: str) -> dict[str, Value]:
+def permission_facts(source: Sources, i386: bool, virt: str) -> dict[str, Value]:
     """Give the facts of group "permissions", which this process tries out on itself.
 
-    :param virt: the fact of that name
+    :param i386: the fact of that name
+    :param virt: likewise
     """
     import resource
 
@@ -821,7 +822,7 @@ def permission_facts(source: Sources, virt: str) -> dict[str, Value]:
         "pidfd_getfd": pidfd_getfd(),
         "notify_killable": notify_killable(),
         "ldt": ldt(),
-        "vm86": vm86(bool(kernel_facts(source)["i386"])),
+        "vm86": vm86(i386),
         "perf_swclock": swclock,
         "syscall_events": swclock and virt != "tcg" and os.access(tracepoint("sys_enter"), os.R_OK),
         "pmu": counts(0, 0, asynchronous=False),
@@ -1092,16 +1093,17 @@ def collect(expected: Path) -> Environment:
     vdso = vdso_door()
     widths = {width: executes(_program(width)) for width in ("ia32", "x32")}
     repeats, icebp = executes(_program("x86_64", "icebp"))
+    kernel, cpu = kernel_facts(source), cpu_facts(source, _cpuid)
     facts: dict[str, Value] = {
-        **kernel_facts(source),
-        **cpu_facts(source, _cpuid),
+        **kernel,
+        **cpu,
         "icebp_repeats": repeats,
         "executable_data": executes(_program("ia32", "data"))[0],
         **{width: ran for width, (ran, _) in widths.items()},
         "sysenter": vdso == 1,
         "syscall32": vdso == 2,
         "vsyscall": vsyscall(source.maps),
-        **permission_facts(source, hypervisor(_cpuid)[0]),
+        **permission_facts(source, bool(kernel["i386"]), str(cpu["virt"])),
         **interrupt_facts(block_device(), len(os.sched_getaffinity(0))),
         **{change.name: version.includes(change.since, change.backports) for change in known},
     }

@@ -644,5 +644,5 @@ def test_vm86(answer: int, expected: bool, monkeypatch: pytest.MonkeyPatch) -> N
 # Trying what is allowed changes nothing that stays: scheduling class and children are as before.
 def test_trying_leaves_nothing() -> None:
     before = (os.sched_getscheduler(0), children())
-    facts.permission_facts(Sources("6.1", ""), "none")
+    facts.permission_facts(Sources("6.1", ""), i386=False, virt="none")
     assert (os.sched_getscheduler(0), children()) == before
