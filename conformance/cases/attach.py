@@ -59,8 +59,9 @@ def attach(task: Task, way: str) -> None:
         requests.seize(task.pid, requests.O_BASE)
 
 
-def attached(task: Task, way: str) -> Stop:
-    """Take the first stop of a task that was attached to; only then can it get its options."""
+def take_over(task: Task, way: str) -> Stop:
+    """Attach, and take the first stop; only then can a task get its options by PTRACE_ATTACH."""
+    attach(task, way)
     stop = task.take()
     if way == "ATTACH" and not stop.ended:
         requests.set_options(task.pid, requests.O_BASE)
@@ -90,8 +91,7 @@ def stopped_(trace: Trace) -> None:
         for way, then in (("ATTACH", "SYSCALL"), ("SEIZE", "SYSCALL"), ("SEIZE", "LISTEN")):
             trace.heading(call=call.name, by=way, then=then)
             with making(trace, call) as (probe, release), stopped(trace, probe) as task:
-                attach(task, way)
-                attached(task, way)
+                take_over(task, way)
                 if way == "ATTACH":
                     task.cont()
                 if then == "LISTEN":
@@ -118,8 +118,7 @@ def left_stopped(trace: Trace) -> None:
             for signo in (0, signal.SIGCONT):
                 trace.heading(call=call.name, by=way, at=at)
                 with making(trace, call) as (probe, release), stopped(trace, probe) as task:
-                    attach(task, way)
-                    attached(task, way)
+                    take_over(task, way)
                     if at == "signal":
                         task.cont()
                     task.detach(signo)
@@ -147,8 +146,7 @@ def signalled(trace: Trace) -> None:
                 making(trace, READ, handlers) as (probe, release),
                 stopped(trace, probe, FIRST) as task,
             ):
-                attach(task, way)
-                attached(task, way)
+                take_over(task, way)
                 stop = task.cont()
                 complete(task, release, signo=stop.signo if handler else 0,
                          suppress=(signal.SIGSTOP,))  # fmt: skip
@@ -529,8 +527,7 @@ def refused(trace: Trace) -> None:
     trace.heading(task="attached")
     with making(trace, READ) as (probe, release), sleeping(trace, probe) as task:
         events.ask(task, SEIZE=lambda: requests.seize(task.pid, NO_OPTION))
-        attach(task, "ATTACH")
-        attached(task, "ATTACH")
+        take_over(task, "ATTACH")
         events.ask(task, INTERRUPT=lambda: requests.interrupt(task.pid),
                    LISTEN=lambda: requests.listen(task.pid))  # fmt: skip
         complete(task, release)
