@@ -253,6 +253,10 @@ VOCABULARY: Final[Mapping[str, Fact]] = {
             ("notify_killable", bool, "seccomp(2) of no filter, with a listener and "
              "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, fails with EFAULT: it knows the flags.",
              "use Linux 5.19 or later with CONFIG_SECCOMP_FILTER"),
+            ("io_uring", bool, "io_uring_setup(2) without parameters fails with EFAULT, not with "
+             "ENOSYS or EPERM.",
+             "use a kernel with CONFIG_IO_URING, set kernel.io_uring_disabled to 0, and allow "
+             "io_uring in the container's seccomp profile"),
             ("ldt", bool, "modify_ldt(2) reads this process's table.",
              "use a kernel with CONFIG_MODIFY_LDT_SYSCALL"),
             ("vm86", bool, "The kernel is 32-bit, and vm86old(2) of no pointer fails with EFAULT, "
@@ -650,10 +654,10 @@ def _libc() -> Any:
 
 _NUMBERS: Final = (
     {"modify_ldt": 154, "perf_event_open": 298, "seccomp": 317, "membarrier": 324, "rseq": 334,
-     "pidfd_getfd": 438}
+     "io_uring_setup": 425, "pidfd_getfd": 438}
     if sys.maxsize > 1 << 32
     else {"vm86old": 113, "modify_ldt": 123, "perf_event_open": 336, "seccomp": 354,
-          "membarrier": 375, "rseq": 386, "pidfd_getfd": 438}
+          "membarrier": 375, "rseq": 386, "io_uring_setup": 425, "pidfd_getfd": 438}
 )  # fmt: skip
 """Of arch/x86/entry/syscalls/: Python and glibc wrap none of them."""
 
@@ -777,6 +781,13 @@ def notify_killable() -> bool:
     return _syscall("seccomp", set_filter, new_listener | wait_killable, None) == -errno.EFAULT
 
 
+def io_uring() -> bool:
+    """Ask io_uring_setup(2) for a ring whose parameters are nowhere."""
+    import errno
+
+    return _syscall("io_uring_setup", 1, None) == -errno.EFAULT
+
+
 def ldt() -> bool:
     """Ask modify_ldt(2) for none of this process's table."""
     return _syscall("modify_ldt", 0, None, 0) == 0
@@ -821,6 +832,7 @@ def permission_facts(source: Sources, i386: bool, virt: str) -> dict[str, Value]
         "membarrier_rseq": membarrier_rseq(),
         "pidfd_getfd": pidfd_getfd(),
         "notify_killable": notify_killable(),
+        "io_uring": io_uring(),
         "ldt": ldt(),
         "vm86": vm86(i386),
         "perf_swclock": swclock,

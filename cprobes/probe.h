@@ -183,6 +183,7 @@
 	int setup_##name(struct origax_board *board)
 
 extern void origax_handler(void) __attribute__((visibility("hidden")));
+extern void origax_calling_handler(void) __attribute__((visibility("hidden")));
 extern void origax_restorer(void) __attribute__((visibility("hidden")));
 #ifndef __x86_64__
 extern void origax_old_handler(void) __attribute__((visibility("hidden")));

@@ -220,6 +220,7 @@ def _write(pinned: Any, probe: Probe, image: Image, cpu: int, traced: bool) -> N
             lib.ORIGAX_IGNORE * handler.ignore
             | lib.ORIGAX_OLD * handler.old
             | lib.ORIGAX_BY_VDSO * handler.by_vdso
+            | lib.ORIGAX_CALLS * handler.calls
         )
     pinned.blocked = sum(1 << signo - 1 for signo in probe.blocked)
     pinned.cpu = cpu
