@@ -251,7 +251,7 @@ def inferior_call(trace: Trace) -> None:
 
 RESTARTED = restarts.Part(restarts.CODES, ("suppressed", "handler", "SA_RESTART"), IA32)
 """Each code, and each thing that the kernel may do with it, to which an ignored signal is as one
-that is suppressed. In a 32-bit userland every case has a tracer of 32 bits."""
+that is suppressed. In a 32-bit userland every case of a 32-bit program has such a tracer."""
 
 LOW = ("sysenter", "syscall32", "int80_64", "x32")
 """Further doors of programs with no address above bit 31, which the tracer can write ip of."""
