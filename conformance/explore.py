@@ -74,7 +74,7 @@ UNKNOWN: Final = (Where.BEYOND, Where.HANDLER, Where.LEAVE)
 DEADLINE: Final = 3.0
 """Seconds that one sequence may take."""
 SHRINKING: Final = 20.0
-"""Seconds that shrinking may take."""
+"""Seconds that shrinking may take, if nothing else is said."""
 REPLAYS: Final = 5
 """Times that a difference is tried once more when it is found and shrunk."""
 ROUND: Final = 500
@@ -497,18 +497,21 @@ class Explorer:
 
     :param cpus: the first is that of tracer and programs
     :param kernel: plays a sequence in the kernel, on those CPUs
+    :param shrinking: seconds that shrinking a difference may take; 0 leaves it as it was found
     """
 
     def __init__(
         self, machine: Machine, doors: tuple[str, ...], cpus: tuple[int, ...],
         model: Callable[[Machine, Sequence], Party] = Modelled,
         kernel: Callable[[Sequence, tuple[int, ...]], Iterable[Line]] = conduct,
+        shrinking: float = SHRINKING,
     ) -> None:  # fmt: skip
         self._machine = machine
         self._doors = doors
         self._cpus = cpus
         self._model = model
         self._kernel = kernel
+        self._shrinking = shrinking
         self._until = 0.0
         self._broken: OrigaxError | None = None
         self.tally = Tally()
@@ -563,7 +566,7 @@ class Explorer:
         difference = self._played(sequence)
         if difference:
             if self.tally.difference is None:
-                self._until = time.monotonic() + SHRINKING
+                self._until = time.monotonic() + self._shrinking
             self.tally.difference = difference
             raise _Differs
 

@@ -74,6 +74,21 @@ def test_wrong_model(wrong: type[Modelled]) -> None:
     assert difference.again == explore.REPLAYS
 
 
+# Without shrinking, the first difference is the one that is told, and nothing is played but it.
+def test_unshrunk() -> None:
+    played: list[Sequence] = []
+
+    def kernel(sequence: Sequence, cpus: tuple[int, ...]) -> Iterator[Line]:
+        played.append(sequence)
+        return sound(sequence, cpus)
+
+    cpus = tuple(sorted(os.sched_getaffinity(0)))
+    tally = Explorer(MACHINE, (DOOR,), cpus, Handled, kernel, shrinking=0).explore(PROBABLE, 1)
+    assert tally.difference
+    first = played[tally.agreed.total() + tally.unspoken :]
+    assert first == [tally.difference.sequence] * (1 + explore.REPLAYS)
+
+
 # On this kernel itself a wrong model is found, and the right one agrees.
 def test_kernel(environment: Environment) -> None:
     there, missing = explore.open_doors(environment, (DOOR,))

@@ -68,11 +68,11 @@ class Guest:
         """Seconds that other programs take, with no fault awake."""
         self.environment = facts.collect(expected_directory(None))
         vocabulary = facts.vocabulary(expected_directory(None))
+        cases = all_cases() if request["cases"] else ()
         self.planned = [
-            Planned(case, None, missing)
-            for case in runner.select(all_cases(), request["options"]["patterns"])
+            Planned(case, None, missing) for case in cases
             if not (missing := runner.missing(case, self.environment, vocabulary))
-        ]
+        ]  # fmt: skip
 
     def greet(self) -> None:
         """Say what this guest is."""
@@ -122,10 +122,11 @@ class Guest:
         """Run other programs twice with no fault awake; returns which faults each reached."""
         touched = {}
         for program in self.request["peers"] * 2:
-            print(f"mutants: {Path(program).name}", flush=True)  # the console's last words, perhaps
+            name = program["name"]
+            print(f"mutants: {name}", flush=True)  # the console's last words, perhaps
             reached()
             self._peer(program, self.request["seconds"])
-            touched[program] = reached()
+            touched[name] = reached()
         return touched
 
     def peers_harmed(self, number: int, touched: Mapping[str, Sequence[int]]) -> None:
@@ -133,18 +134,19 @@ class Guest:
         arm(number)
         try:
             for program in self.request["peers"]:
-                if number in touched[program] and self.spent[program] < self.request["seconds"]:
-                    self._peer(program, PATIENCE * self.spent[program] + PATIENCE)
+                spent = self.spent[program["name"]]
+                if number in touched[program["name"]] and spent < self.request["seconds"]:
+                    self._peer(program, PATIENCE * (spent + 1))
         finally:
             arm(0)
 
-    def _peer(self, program: str, seconds: float) -> None:
+    def _peer(self, program: Mapping[str, Any], seconds: float) -> None:
         begun = time.monotonic()
-        code, said = _run(program, seconds)
+        code, said = _run(program["command"], seconds, program["marked"])
         spent = time.monotonic() - begun
-        self.spent.setdefault(program, spent)
+        self.spent.setdefault(program["name"], spent)
         self.journal.write(
-            said="peer", program=program, code=code, output=said, seconds=round(spent, 1)
+            said="peer", program=program["name"], code=code, output=said, seconds=round(spent, 1)
         )
 
     def _answer(self, case: Case, answer: Mapping[str, Any], found: Iterable[int] = ()) -> None:
@@ -155,8 +157,8 @@ class Guest:
         )
 
 
-def _run(program: str, seconds: float) -> tuple[int, str]:
-    """Run a program, marked; returns its exit code, -1 if it did not end, and what it printed."""
+def _run(command: Sequence[str], seconds: float, marked: bool) -> tuple[int, str]:
+    """Run a program; returns its exit code, -1 if it did not end, and what it printed."""
     libc = ctypes.CDLL(None)
 
     def mark() -> None:
@@ -164,8 +166,9 @@ def _run(program: str, seconds: float) -> tuple[int, str]:
 
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
-            [program], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.DEVNULL,
-            cwd=Path(program).parent, start_new_session=True, preexec_fn=mark,
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.DEVNULL,
+            cwd=Path(command[0]).parent, start_new_session=True,
+            preexec_fn=mark if marked else None,
         )  # fmt: skip
         try:
             code = process.wait(seconds)
