@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import os
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -101,6 +102,15 @@ def test_kernel(environment: Environment) -> None:
     wrong = Explorer(machine, (DOOR,), cpus, Handled).explore(PROBABLE, 5)
     assert wrong.difference
     assert wrong.difference.observed
+
+
+# A sequence is told so that it can be kept: read as Python, it is the same.
+def test_literal() -> None:
+    turns = (Turn(), Turn("CONT", orig_ax=-2, passed=False), Turn(send=signal.SIGUSR1))
+    sequence = Sequence("int80_32", "read", 3, "SIG_IGN", "SYSCALL", turns)
+    text = exploration.literal(sequence)
+    assert eval(text, {"Sequence": Sequence, "Turn": Turn, "signal": signal}) == sequence
+    assert text.count("Turn()") == 1
 
 
 # The same seed makes the same sequences, and another makes others.
