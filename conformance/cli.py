@@ -100,7 +100,7 @@ def list_cases(args: argparse.Namespace) -> int:
 
 def show(args: argparse.Namespace) -> int:
     """Show one case: what it is about, how it is driven, what is expected."""
-    from conformance import evidence, expectation, facts, runner
+    from conformance import coverage, evidence, expectation, facts, runner
     from conformance.cases import all_cases
     from conformance.reports import casebook
 
@@ -111,7 +111,8 @@ def show(args: argparse.Namespace) -> int:
     wanted = expectation.find(args.expected, case.id, vocabulary)
     known = expectation.load_known(args.expected, vocabulary)
     confirmed = evidence.told(evidence.read(args.expected), wanted, known) if wanted else ()
-    print(casebook.text(case, wanted, facts.collect(args.expected), confirmed), end="")
+    rows = coverage.select(coverage.read(args.expected), case.covers)
+    print(casebook.text(case, rows, wanted, facts.collect(args.expected), confirmed), end="")
     return 0
 
 
