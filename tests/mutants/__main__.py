@@ -115,9 +115,9 @@ def _programs(tree: trees.Tree, args: argparse.Namespace) -> list[scoring.Progra
     if args.peers:
         made += [scoring.Program(path.name, (str(path),)) for path in tree.selftests()]
     if args.explore:
-        command = [sys.executable, "-P", "-m", "conformance", "explore", "--seed", "1", "--shrink",
-                   "0", "--seconds", str(args.explore)]  # fmt: skip
-        made.append(scoring.Program("explore", tuple(command), marked=False))
+        command = ("python", "-P", "-m", "conformance", "explore", "--seed", "1", "--shrink", "0",
+                   "--seconds", str(args.explore))  # fmt: skip
+        made.append(scoring.Program("explore", command, marked=False))
     return made
 
 

@@ -142,7 +142,8 @@ class Guest:
 
     def _peer(self, program: Mapping[str, Any], seconds: float) -> None:
         begun = time.monotonic()
-        code, said = _run(program["command"], seconds, program["marked"])
+        command = [sys.executable if it == "python" else it for it in program["command"]]
+        code, said = _run(command, seconds, program["marked"])
         spent = time.monotonic() - begun
         self.spent.setdefault(program["name"], spent)
         self.journal.write(

@@ -58,6 +58,7 @@ class Outcome:
 class Program:
     """Another program that is run with the same faults awake.
 
+    :ivar command: ``python`` in it is the guest's own that has origax
     :ivar marked: the faults act on it and on all that it starts, not on what is traced alone
     """
 
