@@ -28,9 +28,9 @@ CASES = [
     if case.family in ("syscalls", "restarts", "sequences") or case.id.startswith("filters.sysemu")
 ]  # fmt: skip
 ENVIRONMENTS = {
-    "linux-5.10.262-debian.amd.tcg": 134,
-    "linux-6.1.176-debian.amd.tcg": 134,
-    "linux-7.2.13-debian.amd.tcg.emulate.x32": 168,
+    "linux-5.10.262-debian.amd.tcg": 135,
+    "linux-6.1.176-debian.amd.tcg": 135,
+    "linux-7.2.13-debian.amd.tcg.emulate.x32": 169,
     "linux-5.10.223-debian-i386.amd.tcg": 65,
     "linux-6.1.176-debian-i386.amd.tcg": 65,
 }

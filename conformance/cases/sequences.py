@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +24,13 @@ class Kept:
 
 
 KEPT: Final = {
+    "deadly_detach": Kept(
+        (136,),
+        "Detach with a deadly signal at the enter stop of exit_group(): which of them ends it?",
+        Sequence("syscall64", "getpid", 39, "SIG_DFL", "SYSCALL", (
+            Turn(), Turn(), Turn("DETACH", send=signal.SIGUSR1, passed=False),
+        )),
+    ),
     "negative_twice": Kept(
         (38, 40),
         "At the exit stop of an interrupted pause() write -2 into orig_ax; let its handler run.",

@@ -57,9 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quiet", action="store_true", help="leave out what cases say")
     parser.add_argument("--peers", action="store_true",
                         help="score the kernel's own tests, too: in the same boot")  # fmt: skip
-    parser.add_argument("--explore", metavar="SECONDS", type=int, default=0,
-                        help="instead of the cases, `origax explore` for so long on each "
-                             "fault that it reaches")  # fmt: skip
+    parser.add_argument("--explore", metavar="SECONDS", type=float, default=0,
+                        help="instead of the cases, random sequences for so long on each "
+                             "fault that they reach")  # fmt: skip
     parser.add_argument("--build", action="store_true", help="only build")
     return parser
 
@@ -87,8 +87,8 @@ def _score(args: argparse.Namespace) -> int:
             continue
         begun = time.monotonic()
         chosen = _chosen(here, args)
-        programs = _programs(tree, args)
-        score = _one(tree, image, chosen, judge, programs, cases=not args.explore)
+        programs = list(map(str, tree.selftests())) if args.peers else []
+        score = _one(tree, image, chosen, judge, programs, args.explore)
         _say(f"{kernel.name}: scored in {time.monotonic() - begun:.0f} s")
         if args.explore:
             print(peers.text(score, chosen, column="explore"), flush=True)
@@ -109,18 +109,6 @@ def _score(args: argparse.Namespace) -> int:
     return int(bool(harm or lines or not (args.check or all(row.good for row in made))))
 
 
-def _programs(tree: trees.Tree, args: argparse.Namespace) -> list[scoring.Program]:
-    """Choose what is run besides the cases, or instead of them."""
-    made = []
-    if args.peers:
-        made += [scoring.Program(path.name, (str(path),)) for path in tree.selftests()]
-    if args.explore:
-        command = ("python", "-P", "-m", "conformance", "explore", "--seed", "1", "--shrink", "0",
-                   "--seconds", str(args.explore))  # fmt: skip
-        made.append(scoring.Program("explore", command, marked=False))
-    return made
-
-
 def _chosen(planted: Sequence[Fault], args: argparse.Namespace) -> list[Fault]:
     patterns = args.fault or ["*"]
     chosen = [
@@ -134,7 +122,7 @@ def _chosen(planted: Sequence[Fault], args: argparse.Namespace) -> list[Fault]:
 
 def _one(
     tree: trees.Tree, image: Path, chosen: Sequence[Fault], judge: scoring.Judge,
-    programs: Sequence[scoring.Program], *, cases: bool,
+    programs: Sequence[str], explore: float,
 ) -> scoring.Score:  # fmt: skip
     """Score one kernel; which fault each case reaches is found out once for each build."""
     digest = hashlib.sha256(image.read_bytes())
@@ -144,9 +132,9 @@ def _one(
     with tempfile.TemporaryDirectory(prefix="mutants-") as among:
         made = scoring.score(
             image.parents[3], chosen, reached, judge, Path(among),
-            lambda text: _say(f"{tree.kernel.name}: {text}"), programs, cases=cases,
+            lambda text: _say(f"{tree.kernel.name}: {text}"), programs, explore,
         )  # fmt: skip
-    if cases and not reached:
+    if not (explore or reached):
         scoring.remember(memory, made, digest.hexdigest())
     return made
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from mutants.faults import Fault
 from mutants.scoring import Peer, Score
@@ -35,7 +36,7 @@ def caught(score: Score, fault: Fault) -> list[str]:
     for name, before in sound(score).items():
         for now in score.peers.get(fault.number, {}).get(name, ()):
             if now.code != before.code or set(failures(now)) - set(failures(before)):
-                found.append(name)
+                found.append(Path(name).name)
     return found
 
 
@@ -47,7 +48,7 @@ def text(
     :param rows: what the suite made of the same faults, in the same boots, if it was run
     :param column: what the programs are
     """
-    lines = [f"  {name:28} exit {ran[0].code:3}, {ran[0].seconds} s" +
+    lines = [f"  {Path(name).name:28} exit {ran[0].code:3}, {ran[0].seconds} s" +
              ("" if name in sound(score) else "  not the same twice, or hangs: left out")
              for name, ran in score.peers.get(0, {}).items()]  # fmt: skip
     seen = {each.name: caught(score, each) for each in planted}

@@ -55,19 +55,6 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
-    """Another program that is run with the same faults awake.
-
-    :ivar command: ``python`` in it is the guest's own that has origax
-    :ivar marked: the faults act on it and on all that it starts, not on what is traced alone
-    """
-
-    name: str
-    command: tuple[str, ...]
-    marked: bool = True
-
-
-@dataclass(frozen=True, slots=True)
 class Peer:
     """What another program did: its exit code, -1 if it did not end, and what it printed."""
 
@@ -122,7 +109,7 @@ class Judge:
 
 def score(
     image: Path, chosen: Sequence[Fault], reached: Mapping[str, Sequence[int]], judge: Judge,
-    among: Path, say: Callable[[str], None], peers: Sequence[Program] = (), *, cases: bool = True,
+    among: Path, say: Callable[[str], None], peers: Sequence[str] = (), explore: float = 0,
 ) -> Score:  # fmt: skip
     """Wake each fault in guests of one kernel; a guest that is lost costs the fault it had.
 
@@ -130,7 +117,7 @@ def score(
     :param reached: the faults that each case reaches, if that is known of this kernel
     :param among: directory for the guests' folders
     :param peers: other programs that are run beside the cases
-    :param cases: no: they are run alone
+    :param explore: seconds of random sequences, which then take the place of the cases
     :raises HarnessError: no guest comes up
     """
     boot = _boot(image, among)
@@ -138,7 +125,7 @@ def score(
     waiting = chosen
     lost = 0
     while True:
-        left = _guest(boot, waiting, made, judge, among, say, peers, cases)
+        left = _guest(boot, waiting, made, judge, among, say, peers, explore)
         if not left:
             return made
         lost = lost + 1 if len(left) == len(waiting) else 0
@@ -159,13 +146,12 @@ def _boot(image: Path, among: Path) -> Boot:
 
 def _guest(
     boot: Boot, waiting: Sequence[Fault], made: Score, judge: Judge, among: Path,
-    say: Callable[[str], None], peers: Sequence[Program], cases: bool,
+    say: Callable[[str], None], peers: Sequence[str], explore: float,
 ) -> Sequence[Fault]:  # fmt: skip
     """Boot one guest; returns the faults that have no answer because it was lost, its own first."""
     request = {
         "options": asdict(OPTIONS), "seconds": SECONDS, "reached": made.reached,
-        "unharmed": not made.unharmed, "peers": [asdict(each) for each in peers],
-        "cases": cases,
+        "unharmed": not made.unharmed, "peers": list(peers), "explore": explore,
         "faults": [{"number": each.number, "cases": each.cases} for each in waiting],
     }  # fmt: skip
     now, new = 0, not made.reached
