@@ -31,7 +31,7 @@ PROGRAMS: Final = Path(__file__).resolve().parent / "_programs"
 RAN: Final = 42
 """Exit status of a freestanding program that says yes. Of cprobes/freestanding/true.c: the kernel
 loaded it, and its door works; of icebp.c: it was interrupted by the same INT1 twice; of data.c: an
-instruction in its data was executed."""
+instruction in its data was executed; of namespace.c: its child was process 1."""
 EXEC_SECONDS: Final = 5.0
 """A program that only exits and has not after this long never will."""
 ROUNDS: Final = 4
@@ -253,6 +253,10 @@ VOCABULARY: Final[Mapping[str, Fact]] = {
             ("notify_killable", bool, "seccomp(2) of no filter, with a listener and "
              "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, fails with EFAULT: it knows the flags.",
              "use Linux 5.19 or later with CONFIG_SECCOMP_FILTER"),
+            ("pid_namespace", bool, "conformance/_programs/namespace_x86_64, or namespace_ia32 for a "
+             "32-bit Python, when executed, has a child that is process 1 of a PID namespace.",
+             "run as root, or allow user namespaces (user.max_user_namespaces), on a kernel with "
+             "CONFIG_PID_NS and CONFIG_USER_NS"),
             ("ldt", bool, "modify_ldt(2) reads this process's table.",
              "use a kernel with CONFIG_MODIFY_LDT_SYSCALL"),
             ("vm86", bool, "The kernel is 32-bit, and vm86old(2) of no pointer fails with EFAULT, "
@@ -805,6 +809,7 @@ def permission_facts(source: Sources, i386: bool, virt: str) -> dict[str, Value]
     import resource
 
     swclock = counts(1, 0, asynchronous=True)
+    own = "x86_64" if sys.maxsize > 1 << 32 else "ia32"
     status = fields(source.status)
     cap_sys_ptrace = 1 << 19
     return {
@@ -821,6 +826,7 @@ def permission_facts(source: Sources, i386: bool, virt: str) -> dict[str, Value]
         "membarrier_rseq": membarrier_rseq(),
         "pidfd_getfd": pidfd_getfd(),
         "notify_killable": notify_killable(),
+        "pid_namespace": executes(_program(own, "namespace"))[0],
         "ldt": ldt(),
         "vm86": vm86(i386),
         "perf_swclock": swclock,
