@@ -283,6 +283,48 @@ def parting_signal(trace: Trace) -> None:
     leave(trace, FIRST)
 
 
+NEW_TASKS: Final[Mapping[str, int]] = {
+    "FORK": signal.SIGCHLD, "CLONE": 0, "VFORK": events.CLONE_VFORK | events.CLONE_VM,
+    "VFORK_DONE": events.CLONE_VFORK | events.CLONE_VM, "child": signal.SIGCHLD,
+}  # fmt: skip
+"""Stops of a birth: the events of the parent, and the child's first one; and flags of clone()."""
+
+
+def leave_birth(trace: Trace, where: str, probe: Probe, signo: int) -> None:
+    """Detach from one of two tasks at that stop, and see the ends of both."""
+    with trace.launch(probe, events.VFORKS) as task:
+        child = events.bear(trace, task)
+        if where == "child":
+            child.take()
+            child.detach(signo)
+            child.until_dead()
+            task.syscall()
+            task.finish()
+            return
+        if where == "VFORK_DONE":
+            task.resume()
+            events.live(child)
+            task.take()
+        task.detach(signo)
+        if where != "VFORK_DONE":
+            events.live(child)
+        task.take()
+
+
+@case("attach.detached_birth", door="syscall64", also=events.CODES, covers=[58, 136])
+def detached_birth(trace: Trace) -> None:
+    """Detach a task from the event of each kind of birth, where its child stays traced, or the
+    child from its first stop, where its parent does; with no signal, and with SIGUSR1, which has a
+    handler and is lost.
+    """
+    for where, flags in NEW_TASKS.items():
+        for signo in (0, FIRST):
+            trace.heading(stop=where)
+            probe = replace(events.clone(trace, flags), handlers=[Handler(FIRST)])
+            leave_birth(trace, where, probe, signo)
+        trace.control(probe)
+
+
 # What is run meanwhile: a call that a tracer has the program make
 
 
@@ -598,6 +640,34 @@ def seize_without_power(task: Task) -> None:
     """Tell what the kernel answers to PTRACE_SEIZE by a thread without capabilities."""
     give_up_power()
     events.ask(task, SEIZE=lambda: requests.seize(task.pid, 0))
+
+
+USERS: Final[Mapping[str, int]] = {"other": 1 | 8, "effective": 2 | 8, "was": 4, "was_dumpable": 4 | 8}
+"""Whose a program of root's is, for setup nobodys_read: another user's, by its effective id alone,
+or root's again; that has left it undumpable, or it is dumpable again, as the others are."""
+
+
+@case("attach.other_user", door="syscall64", also=events.CODES, covers=[140],
+      needs=["nobody", "ptrace_any"])  # fmt: skip
+def other_user(trace: Trace) -> None:
+    """Attach, as root and with no effective capability, to a program that sleeps in read(), once it
+    is another user's, by all ids or by one, or is root's again; then with CAP_SYS_PTRACE to that of
+    another user. The tracer is a thread that ends. Let the call go.
+    """
+    for name, how in USERS.items():
+        trace.heading(user=name)
+        call = replace(READ, setup="nobodys_read")
+        with (
+            making(trace, call) as (probe, release),
+            sleeping(trace, whose := replace(probe, args=[*probe.args, how])) as task,
+        ):
+            apart(trace, partial(seize_without_power, task))
+            if name == "other":
+                apart(trace, lambda: events.ask(
+                    task, SEIZE_capable=lambda: requests.seize(task.pid, 0)))
+            release(task)
+            task.take()
+    released(trace, READ)
 
 
 # Who waits
