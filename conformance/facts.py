@@ -254,12 +254,13 @@ VOCABULARY: Final[Mapping[str, Fact]] = {
             ("notify_killable", bool, "seccomp(2) of no filter, with a listener and "
              "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, fails with EFAULT: it knows the flags.",
              "use Linux 5.19 or later with CONFIG_SECCOMP_FILTER"),
-            ("pid_namespace", bool, "conformance/_programs/namespace_x86_64, or namespace_ia32 for a "
-             "32-bit Python, when executed, has a child that is process 1 of a PID namespace.",
+            ("pid_namespace", bool, "conformance/_programs/namespace_x86_64 (namespace_ia32 for a "
+             "32-bit Python), when executed, has a child that is process 1 of a PID namespace.",
              "run as root, or allow user namespaces (user.max_user_namespaces), on a kernel with "
              "CONFIG_PID_NS and CONFIG_USER_NS"),
-            ("nobody", bool, "conformance/_programs/nobody_x86_64, or nobody_ia32 for a 32-bit Python, "
-             "when executed, may become user 65534; and /proc/sys/fs/suid_dumpable is not 1.",
+            ("nobody", bool, "conformance/_programs/nobody_x86_64 (nobody_ia32 for a 32-bit "
+             "Python), when executed, may become user 65534; and /proc/sys/fs/suid_dumpable is not "
+             "1.",
              "run as root, in a container that has the user 65534, with fs.suid_dumpable at 0 or "
              "2"),
             ("ldt", bool, "modify_ldt(2) reads this process's table.",

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import signal
+import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from conformance import abi
 from conformance.abi import error_name
 from conformance.cases import Handler, Probe, case, events, filters, restarts
 from conformance.cases.restarts import (
@@ -642,7 +645,9 @@ def seize_without_power(task: Task) -> None:
     events.ask(task, SEIZE=lambda: requests.seize(task.pid, 0))
 
 
-USERS: Final[Mapping[str, int]] = {"other": 1 | 8, "effective": 2 | 8, "was": 4, "was_dumpable": 4 | 8}
+USERS: Final[Mapping[str, int]] = {
+    "other": 1 | 8, "effective": 2 | 8, "was": 4, "was_dumpable": 4 | 8,
+}  # fmt: skip
 """Whose a program of root's is, for setup nobodys_read: another user's, by its effective id alone,
 or root's again; that has left it undumpable, or it is dumpable again, as the others are."""
 
@@ -659,7 +664,7 @@ def other_user(trace: Trace) -> None:
         call = replace(READ, setup="nobodys_read")
         with (
             making(trace, call) as (probe, release),
-            sleeping(trace, whose := replace(probe, args=[*probe.args, how])) as task,
+            sleeping(trace, replace(probe, args=[*probe.args, how])) as task,
         ):
             apart(trace, partial(seize_without_power, task))
             if name == "other":
@@ -667,6 +672,82 @@ def other_user(trace: Trace) -> None:
                     task, SEIZE_capable=lambda: requests.seize(task.pid, 0)))
             release(task)
             task.take()
+    released(trace, READ)
+
+
+# A tracer that a filter refuses a request, as containers did
+
+
+NO_NEW_PRIVS: Final = 38
+SET_MODE_FILTER: Final = 2
+SET_SECCOMP: Final = 22
+PTRACE_CALL: Final = 101 if requests.BITS == 64 else 26
+
+
+def refuse(request: int) -> None:
+    """Have seccomp answer that ptrace request of this thread's with EPERM, as long as it lives."""
+    load, equal, give = 0x20, 0x15, 0x06
+    instructions = (
+        (load, 0, 0, 0), (equal, 0, 3, PTRACE_CALL), (load, 0, 0, 16), (equal, 0, 1, request),
+        (give, 0, 0, filters.ERRNO | errno.EPERM), (give, 0, 0, filters.ALLOW),
+    )  # fmt: skip
+    code = b"".join(struct.pack("=HBBI", *each) for each in instructions)
+    buffer = ctypes.create_string_buffer(code, len(code))
+    program_ = struct.pack("@HP", len(instructions), ctypes.addressof(buffer))
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(NO_NEW_PRIVS, 1, 0, 0, 0) or libc.prctl(
+        SET_SECCOMP, SET_MODE_FILTER, ctypes.c_char_p(program_)
+    ):
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
+def tell_apart(trace: Trace, task: Task) -> None:
+    """Add to the transcript what tells a call's table and its width without the request.
+
+    They are cs, the number, the length of the register set, and the instruction behind which the
+    program is.
+    """
+    bits = requests.BITS
+    words = {
+        name: requests.peekuser(task.pid, requests.LAYOUT.index(name) * bits // 8) & (1 << bits) - 1
+        for name in ("cs", "orig_ax", "ax", "ip")
+    }
+    code = requests.peektext(task.pid, words["ip"] - 2).to_bytes(8, "little")[:2]
+    refused = requests.error_of(lambda: requests.get_syscall_info(task.pid, 88))
+    trace.add_read(
+        "stop", GET_SYSCALL_INFO=refused or "0", cs=hex(words["cs"]), code=code.hex(),
+        regset=len(requests.getregset(task.pid, 1024)),
+        orig_ax=abi.call(words["orig_ax"], trace.door.numbers, bits),
+        ax=abi.result(words["ax"], bits),
+    )  # fmt: skip
+
+
+def without_info(trace: Trace, task: Task, release: restarts.Action) -> None:
+    """Trace a program that sleeps in a call, to that call's end; tell each of its stops apart."""
+
+    def stop(request: Callable[[], None]) -> None:
+        request()
+        trace.wait_for(lambda: os.waitpid(task.pid, os.WNOHANG | WALL)[0] == task.pid)
+
+    refuse(requests.GET_SYSCALL_INFO)
+    requests.seize(task.pid, requests.O_BASE)
+    stop(lambda: requests.interrupt(task.pid))
+    stop(lambda: requests.resume(task.pid, requests.SYSCALL))
+    tell_apart(trace, task)
+    release(task)
+    stop(lambda: requests.resume(task.pid, requests.SYSCALL))
+    tell_apart(trace, task)
+    requests.detach(task.pid)
+
+
+@case("attach.without_info", door="syscall64", also=CALLS, covers=[127])
+def without_info_(trace: Trace) -> None:
+    """A filter refuses PTRACE_GET_SYSCALL_INFO to the tracer, a thread that ends: follow read()
+    from its enter stop to its exit stop by what else there is.
+    """
+    with making(trace, READ) as (probe, release), sleeping(trace, probe) as task:
+        apart(trace, partial(without_info, trace, task, release))
+        task.take()
     released(trace, READ)
 
 
