@@ -176,6 +176,9 @@
 /* Where a site that makes a process leaves its pid: origax_shared + this. */
 #define CHILD_AT 240
 
+/* Where setup busy leaves a struct timespec, likewise. */
+#define NAP_AT 864
+
 /* A preparation, run before the site, in the program's own process. */
 #define SETUP(name)							\
 	__attribute__((used, visibility("hidden")))			\

@@ -357,7 +357,7 @@ def notify(trace: Trace) -> None:
     pass_on(trace, notified(alone=True))
 
 
-@case("vsyscall.notify_disturbed", door="vsyscall", covers=[36, 70, 74], needs=NEEDS)
+@case("vsyscall.notify_disturbed", door="vsyscall", covers=[70, 74], needs=NEEDS)
 def notify_disturbed(trace: Trace) -> None:
     """Disturb the program while it waits for its listener: by a signal, with a handler, with one
     for SA_RESTART, or suppressed, and by PTRACE_INTERRUPT.
