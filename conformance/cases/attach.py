@@ -110,6 +110,33 @@ def stopped_(trace: Trace) -> None:
             untraced(trace, probe, STOP, GO_ON, release)
 
 
+@case("attach.stopped_threads", door="syscall64", also=events.CODES, covers=[44, 48, 134])
+def stopped_threads(trace: Trace) -> None:
+    """Send SIGSTOP to a program of two threads, of which one sleeps and the other is at its first
+    stop: the first that takes it stops both, each with a stop of its own. PTRACE_LISTEN one, send
+    SIGCONT, and resume both: each is told, and one of them takes the signal.
+    """
+    probe = Probe(
+        site="clone_exec", setup="heir", regs=trace.door.call("clone", events.THREAD),
+        text=events.true(trace.door.abi),
+    )  # fmt: skip
+    with trace.launch(probe, events.BIRTHS) as task:
+        thread = events.bear(trace, task)
+        thread.take()
+        task.syscall()
+        doze(task, requests.CONT)
+        os.kill(task.pid, signal.SIGSTOP)
+        task.cont(task.take().signo)
+        thread.cont()
+        requests.listen(task.pid)
+        os.kill(task.pid, signal.SIGCONT)
+        task.take()
+        task.cont()
+        thread.cont()
+        thread.syscall()
+    trace.control(probe)
+
+
 @case("attach.left_stopped", door="syscall64", also=CALLS, covers=[46, 135, 136, 137])
 def left_stopped(trace: Trace) -> None:
     """Attach to a program that SIGSTOP stopped in a call, and detach: from the group-stop with no
