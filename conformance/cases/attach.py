@@ -114,7 +114,7 @@ def stopped_(trace: Trace) -> None:
 def stopped_threads(trace: Trace) -> None:
     """Send SIGSTOP to a program of two threads, of which one sleeps and the other is at its first
     stop: the first that takes it stops both, each with a stop of its own. PTRACE_LISTEN one, send
-    SIGCONT, and resume both: each is told, and one of them takes the signal.
+    SIGCONT, and resume both: each is told, and one of them takes the signal. Kill them.
     """
     probe = Probe(
         site="clone_exec", setup="heir", regs=trace.door.call("clone", events.THREAD),
@@ -133,7 +133,8 @@ def stopped_threads(trace: Trace) -> None:
         task.take()
         task.cont()
         thread.cont()
-        thread.syscall()
+        thread.kill()
+        task.take()
     trace.control(probe)
 
 
