@@ -31,7 +31,8 @@ PROGRAMS: Final = Path(__file__).resolve().parent / "_programs"
 RAN: Final = 42
 """Exit status of a freestanding program that says yes. Of cprobes/freestanding/true.c: the kernel
 loaded it, and its door works; of icebp.c: it was interrupted by the same INT1 twice; of data.c: an
-instruction in its data was executed."""
+instruction in its data was executed; of namespace.c: its child was process 1; of nobody.c:
+it became another user."""
 EXEC_SECONDS: Final = 5.0
 """A program that only exits and has not after this long never will."""
 ROUNDS: Final = 4
@@ -257,6 +258,15 @@ VOCABULARY: Final[Mapping[str, Fact]] = {
              "ENOSYS or EPERM.",
              "use a kernel with CONFIG_IO_URING, set kernel.io_uring_disabled to 0, and allow "
              "io_uring in the container's seccomp profile"),
+            ("pid_namespace", bool, "conformance/_programs/namespace_x86_64 (namespace_ia32 for a "
+             "32-bit Python), when executed, has a child that is process 1 of a PID namespace.",
+             "run as root, or allow user namespaces (user.max_user_namespaces), on a kernel with "
+             "CONFIG_PID_NS and CONFIG_USER_NS"),
+            ("nobody", bool, "conformance/_programs/nobody_x86_64 (nobody_ia32 for a 32-bit "
+             "Python), when executed, may become user 65534; and /proc/sys/fs/suid_dumpable is not "
+             "1.",
+             "run as root, in a container that has the user 65534, with fs.suid_dumpable at 0 or "
+             "2"),
             ("ldt", bool, "modify_ldt(2) reads this process's table.",
              "use a kernel with CONFIG_MODIFY_LDT_SYSCALL"),
             ("vm86", bool, "The kernel is 32-bit, and vm86old(2) of no pointer fails with EFAULT, "
@@ -421,6 +431,7 @@ class Sources:
     cmdline: str = ""
     meltdown: str = ""
     ptrace_scope: str = ""
+    suid_dumpable: str = ""
     core_pattern: str = ""
     os_release: str = ""
     signature: str = ""
@@ -454,6 +465,7 @@ def sources(root: Path = Path("/")) -> Sources:
         cmdline=text("proc/cmdline").strip(),
         meltdown=text("sys/devices/system/cpu/vulnerabilities/meltdown"),
         ptrace_scope=text("proc/sys/kernel/yama/ptrace_scope"),
+        suid_dumpable=text("proc/sys/fs/suid_dumpable"),
         core_pattern=text("proc/sys/kernel/core_pattern").rstrip("\n"),
         os_release=text("etc/os-release", "usr/lib/os-release"),
         signature=text("proc/version_signature"),
@@ -816,6 +828,7 @@ def permission_facts(source: Sources, i386: bool, virt: str) -> dict[str, Value]
     import resource
 
     swclock = counts(1, 0, asynchronous=True)
+    own = "x86_64" if sys.maxsize > 1 << 32 else "ia32"
     status = fields(source.status)
     cap_sys_ptrace = 1 << 19
     return {
@@ -833,6 +846,8 @@ def permission_facts(source: Sources, i386: bool, virt: str) -> dict[str, Value]
         "pidfd_getfd": pidfd_getfd(),
         "notify_killable": notify_killable(),
         "io_uring": io_uring(),
+        "pid_namespace": executes(_program(own, "namespace"))[0],
+        "nobody": executes(_program(own, "nobody"))[0] and _number(source.suid_dumpable) != 1,
         "ldt": ldt(),
         "vm86": vm86(i386),
         "perf_swclock": swclock,

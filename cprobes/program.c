@@ -115,6 +115,7 @@ uint64_t origax_vdso __attribute__((visibility("hidden"), used));
 _Static_assert(offsetof(struct origax_board, in_) == 0 &&
 	       offsetof(struct origax_board, ready) == 216 &&
 	       offsetof(struct origax_board, child) == CHILD_AT &&
+	       offsetof(struct origax_board, result) == NAP_AT &&
 	       offsetof(struct origax_regs, gs) == 208 &&
 	       offsetof(struct origax_regs, sp) == 152 &&
 	       offsetof(struct origax_regs, flags) == 144,

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from conformance import facts
+from conformance.doors import OWN
 from conformance.errors import HarnessError, OrigaxError, UsageError
 from conformance.facts import Cpuid, Environment, Interrupt, Sources, Version
 from conformance.strays import children
@@ -395,6 +396,26 @@ def test_executable_data(environment: Environment) -> None:
     done = subprocess.run(["setarch", "-X", program], check=False)
     assert done.returncode == facts.RAN
     assert facts.executes(program)[0] == environment.facts["executable_data"]
+
+
+# Whether a PID namespace and another user can be had is what programs of the tracer's width say; a
+# user alone is not enough where the kernel leaves a program dumpable that was another's.
+@pytest.mark.parametrize(
+    ("status", "dumpable", "namespace", "nobody"),
+    [(42, "0\n", True, True), (42, "2\n", True, True), (42, "1\n", True, False),
+     (1, "0\n", False, False)],
+)  # fmt: skip
+def test_programs_of_permissions(
+    status: int, dumpable: str, namespace: bool, nobody: bool, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    for name in ("namespace", "nobody"):
+        (tmp_path / f"{name}_{OWN.abi}").write_text(f"#!/bin/sh\nexit {status}\n")
+        (tmp_path / f"{name}_{OWN.abi}").chmod(0o755)
+    monkeypatch.setattr(facts, "PROGRAMS", tmp_path)
+    source = Sources("6.1", "", suid_dumpable=dumpable)
+    found = facts.permission_facts(source, i386=False, virt="none")
+    assert (found["pid_namespace"], found["nobody"]) == (namespace, nobody)
 
 
 # Counts go by CPU number, also where a CPU is offline; ERR and MIS have one count.

@@ -26,7 +26,7 @@ from conformance.abi import (
 )
 from conformance.cases import Handler, Probe, case
 from conformance.cases.filters import DATA, TRACE, TRACED, answered
-from conformance.doors import ABIS, CALLS, IA32
+from conformance.doors import ABIS, CALLS
 from conformance.tracing import core, perf, program, requests
 from conformance.tracing.image import executable
 from conformance.tracing.memory import MEMORY
@@ -794,7 +794,7 @@ ARCH_SET = {"fs_base": 0x1002, "gs_base": 0x1001}
 ARCH_GET = {"fs_base": 0x1003, "gs_base": 0x1004}
 
 
-@case("views.bases", door="syscall64", covers=[122, 123])
+@case("views.bases", door="syscall64", also=["x32"], covers=[122, 123])
 def bases(trace: Trace) -> None:
     """At the enter of arch_prctl(ARCH_GET_FS), and of ARCH_GET_GS, write addresses up to the end
     of user space and beyond into the base, by PTRACE_POKEUSER and by PTRACE_ARCH_PRCTL; let the
@@ -929,7 +929,7 @@ def refused_midway(trace: Trace) -> None:
 SEGV = [Handler(signal.SIGSEGV)]
 
 
-@case("views.bad_selectors", door="syscall64", covers=[92, 119], needs=["ia32"])
+@case("views.bad_selectors", door="syscall64", also=["x32"], covers=[92, 119], needs=["ia32"])
 def bad_selectors(trace: Trace) -> None:
     """At the exit of getpid(), write a cs or ss that no program can run with, and go on: the
     return fails. The program's handler for SIGSEGV is told why, and ends it.
@@ -961,7 +961,7 @@ def ldt_stack(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("views.noncanonical_ip", door="syscall64", covers=[121])
+@case("views.noncanonical_ip", door="syscall64", also=["x32"], covers=[121])
 def noncanonical_ip(trace: Trace) -> None:
     """At the enter, and at the exit, of getpid(), and at a signal in the program's loop, write an
     ip that is no address at all, and go on. The handler for SIGSEGV is told, and ends it.
@@ -1102,7 +1102,7 @@ NONE, ENTRY, EXIT = 0, 1, 2
 """Its ops."""
 
 
-@case("views.set_syscall_info", door="syscall64", also=IA32,
+@case("views.set_syscall_info", door="syscall64", also=CALLS,
       covers=[128], needs=["set_syscall_info"])  # fmt: skip
 def set_syscall_info(trace: Trace) -> None:
     """PTRACE_SET_SYSCALL_INFO at an enter stop: another number, all arguments, numbers beyond 32
@@ -1192,7 +1192,7 @@ LEGACY = 464
 of XSAVE (arch/x86/include/asm/fpu/types.h)."""
 
 
-@case("views.fp_regsets", door="none", covers=[124], needs=["xsave"])
+@case("views.fp_regsets", door="none", also=["x32"], covers=[124], needs=["xsave"])
 def fp_regsets(trace: Trace) -> None:
     """Read NT_PRFPREG into iovecs of many lengths, and write a pattern into it; compare it with
     PTRACE_GETFPREGS and with NT_X86_XSTATE, and write the latter back with each thing in its
@@ -1216,15 +1216,75 @@ def fp_regsets(trace: Trace) -> None:
             beyond_mask=f"{bits & ~known:#x}", xcomp_bv=f"{compacted:#x}",
             reserved=state[528:576].strip(b"\0").hex() or "0",
         )  # fmt: skip
-        wrong = {"nothing": (), "xstate_bv": (519,), "xcomp_bv": (520,), "reserved": (528, 575)}
-        for what, places in wrong.items():
-            new = bytearray(state)
-            for place in places:
-                new[place] |= 0x40
-            put_xstate(trace, task, bytes(new), wrong=what)
-        put_xstate(trace, task, state[:576], wrong="short")
-        put_xstate(trace, task, state[:-4], wrong="odd")
+        put_wrong_states(trace, task, state)
     trace.control(SPIN, end_spin)
+
+
+PRFPREG_32, PRXFPREG_32 = range(28, 108), range(32, 160)
+"""Where the eight registers of the x87 are in FSAVE's form, each of 10 bytes, and in FXSAVE's, each
+in 16 (struct user_i387_ia32_struct, struct user32_fxsr_struct)."""
+
+
+def x87(image: bytes, places: range) -> bytes:
+    """Give the registers of the x87 from either form, 80 bytes."""
+    each = len(places) // 8
+    return b"".join(image[at : at + 10] for at in places[::each])
+
+
+@case("views.fp_regsets_ia32", door="none", abi="ia32", covers=[124], needs=["ia32", "xsave"])
+def fp_regsets_ia32(trace: Trace) -> None:
+    """The same of a 32-bit program, whose NT_PRFPREG has FSAVE's form and NT_PRXFPREG FXSAVE's:
+    write a pattern into the latter and read the former, write other x87 registers into that and
+    read the latter. Compare NT_X86_XSTATE, and write it back likewise.
+    """
+    with trace.launch(SPIN) as task:
+        at_spin(trace, task)
+        for size in (0, 8, 108, 116, 7):
+            tell_regset(trace, task, size, requests.NT_PRFPREG)
+        for size in (0, 512, 520, 7):
+            tell_regset(trace, task, size, requests.NT_PRXFPREG)
+        read = partial(requests.getregset, task.pid, 512)
+        image = bytearray(read(requests.NT_PRXFPREG))
+        image[4] = 0xFF  # all registers of the x87 are in use
+        for at in PRXFPREG_32[::16]:
+            image[at : at + 10] = bytes(range(at, at + 10))
+        image[160:288] = bytes(range(128))  # xmm0 to xmm7
+        requests.setregset(task.pid, bytes(image), requests.NT_PRXFPREG)
+        tell_fp(trace, read, x87(bytes(image), PRXFPREG_32), bytes(image[160:288]))
+        new = bytearray(read(requests.NT_PRFPREG))
+        new[28:108] = bytes(range(80))
+        requests.setregset(task.pid, bytes(new), requests.NT_PRFPREG)
+        tell_fp(trace, read, bytes(range(80)), bytes(image[160:288]))
+        state = requests.getregset(task.pid, XSTATE_SIZE, requests.NT_X86_XSTATE)
+        legacy = "same" if state[:LEGACY] == read(requests.NT_PRXFPREG)[:LEGACY] else "other"
+        trace.add_read("XSTATE", legacy=legacy)
+        put_wrong_states(trace, task, state)
+    trace.control(SPIN, end_spin)
+
+
+def tell_fp(trace: Trace, read: Callable[[int], bytes], st: bytes, xmm: bytes) -> None:
+    """Tell whether both register sets of a 32-bit program have these x87 and SSE registers."""
+    old, new = read(requests.NT_PRFPREG), read(requests.NT_PRXFPREG)
+    trace.add_read("PRFPREG", st="kept" if x87(old, PRFPREG_32) == st else "lost")
+    trace.add_read(
+        "PRXFPREG", st="kept" if x87(new, PRXFPREG_32) == st else "lost",
+        xmm="kept" if new[160:288] == xmm else "lost",
+    )  # fmt: skip
+
+
+WRONG_STATES = {"nothing": (), "xstate_bv": (519,), "xcomp_bv": (520,), "reserved": (528, 575)}
+"""Bytes of NT_X86_XSTATE's header, which a bit more makes wrong."""
+
+
+def put_wrong_states(trace: Trace, task: Task, state: bytes) -> None:
+    """Write NT_X86_XSTATE back with each thing in its header wrong, and by wrong lengths."""
+    for what, places in WRONG_STATES.items():
+        new = bytearray(state)
+        for place in places:
+            new[place] |= 0x40
+        put_xstate(trace, task, bytes(new), wrong=what)
+    put_xstate(trace, task, state[:576], wrong="short")
+    put_xstate(trace, task, state[:-4], wrong="odd")
 
 
 def put_xstate(trace: Trace, task: Task, state: bytes, **told: str) -> None:
