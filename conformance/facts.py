@@ -277,6 +277,11 @@ VOCABULARY: Final[Mapping[str, Fact]] = {
              "O_ASYNC on it, succeed.",
              "run as root or set kernel.perf_event_paranoid to 2 or less, and allow "
              "perf_event_open in the container's seccomp profile"),
+            ("perf_switches", bool, "perf_event_open of this process's context switches, which "
+             "the kernel makes, succeeds; false under TCG (virt), where the kernel may die of "
+             "patching that in.",
+             "run on a processor, or a guest of KVM, as root or with kernel.perf_event_paranoid at "
+             "1 or less, and allow perf_event_open in the container's seccomp profile"),
             ("syscall_events", bool, "The id of raw_syscalls:sys_enter can be read from "
              "/sys/kernel/tracing or /sys/kernel/debug/tracing, and perf_swclock; false under TCG "
              "(virt), where the kernel may die of patching a tracepoint in.",
@@ -725,20 +730,23 @@ def realtime_allowed() -> bool:
     return True
 
 
-def counts(kind: int, config: int, asynchronous: bool) -> bool:
+def counts(kind: int, config: int, asynchronous: bool = False, kernel: bool = False) -> bool:
     """Try to open a performance counter on this process.
 
     :param kind: PERF_TYPE_HARDWARE (0) or PERF_TYPE_SOFTWARE (1)
-    :param config: PERF_COUNT_HW_CPU_CYCLES (0) or PERF_COUNT_SW_CPU_CLOCK (0)
+    :param config: PERF_COUNT_HW_CPU_CYCLES (0), or PERF_COUNT_SW_CPU_CLOCK (0) or
+        CONTEXT_SWITCHES (3)
     :param asynchronous: it must take O_ASYNC, too
+    :param kernel: it must count in the kernel, too
     """
     import fcntl
     import struct
 
     disabled, exclude_kernel, exclude_hv, cloexec = 1 << 0, 1 << 5, 1 << 6, 8
+    excluded = disabled | (0 if kernel else exclude_kernel | exclude_hv)
     attr = struct.pack(
         "=IIQQQQQIIQ",
-        *(kind, 64, config, 1_000_000, 0, 0, disabled | exclude_kernel | exclude_hv, 0, 0, 0),
+        *(kind, 64, config, 1_000_000, 0, 0, excluded, 0, 0, 0),
     )
     fd = _syscall("perf_event_open", attr, 0, -1, -1, cloexec)
     if fd < 0:
@@ -851,8 +859,9 @@ def permission_facts(source: Sources, i386: bool, virt: str) -> dict[str, Value]
         "ldt": ldt(),
         "vm86": vm86(i386),
         "perf_swclock": swclock,
+        "perf_switches": virt != "tcg" and counts(1, 3, kernel=True),
         "syscall_events": swclock and virt != "tcg" and os.access(tracepoint("sys_enter"), os.R_OK),
-        "pmu": counts(0, 0, asynchronous=False),
+        "pmu": counts(0, 0),
     }
 
 

@@ -7,7 +7,7 @@ import errno
 import os
 import signal
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,8 +25,8 @@ from conformance.abi import (
     flags,
 )
 from conformance.cases import Handler, Probe, case
-from conformance.cases.filters import DATA, TRACE, TRACED, answered
-from conformance.doors import ABIS, CALLS
+from conformance.cases.filters import DATA, KILL_PROCESS, TRACE, TRACED, answered
+from conformance.doors import ABIS, CALLS, IA32
 from conformance.tracing import core, perf, program, requests
 from conformance.tracing.image import executable
 from conformance.tracing.memory import MEMORY
@@ -208,17 +208,21 @@ def children(trace: Trace) -> None:
 
 
 @contextmanager
-def executing(trace: Trace, abi: str) -> Iterator[Probe]:
+def executing(
+    trace: Trace, abi: str, setup: str | None = None, args: Sequence[int] = ()
+) -> Iterator[Probe]:
     """Make a program that executes the freestanding one of an ABI, with one empty argument and
     no environment.
+
+    :param args: of the setup
     """
     image = os.open(executable("true", abi), os.O_RDONLY)
     os.set_inheritable(image, True)
     try:
-        argv = trace.board_address("arg")
+        argv = trace.board_address("arg") + 8 * len(args)
         null = argv + 8
         regs = trace.door.call("execveat", image, null, argv, null, AT_EMPTY_PATH)
-        yield Probe(site="syscall", regs=regs, args=[null, 0])
+        yield Probe(site="syscall", setup=setup, regs=regs, args=[*args, null, 0])
     finally:
         os.close(image)
 
@@ -1057,6 +1061,91 @@ def core_file(trace: Trace) -> None:
                 # Each program has its vDSO elsewhere.
                 moved = {"ip": program.vdso()[1]} if stop.regs["ip"] == pad else {}
                 dumped(trace, pid, where.take(pid), stop, {**stop.regs, **moved})
+
+
+@case("views.core_at_stop", door="syscall64", also=CALLS, covers=[69, 131], needs=["core_dumps"])
+def core_at_stop(trace: Trace) -> None:
+    """Bring a program to each kind of stop, send it SIGQUIT there, let it die of that, and compare
+    the registers in its core file with those of the signal's stop: from the enter and the exit of
+    getpid(), PTRACE_INTERRUPT, a group-stop, and the events of a fork and an exec; of the SIGTRAP
+    of a step; and of one that a tracer wrote into. One dies of a filter, without such a stop: then
+    compare with those of PTRACE_EVENT_EXIT. At further doors, only where the call's matters.
+    """
+    with (
+        core.directory() as where,
+        executing(trace, trace.door.abi, "core", [where.fd]) as executes,
+    ):
+        for name, (probe, go) in deaths(trace, where.fd, executes).items():
+            if trace.door.name != "syscall64" and name not in BY_ALL_DOORS:
+                continue
+            trace.heading(at=name)
+            with trace.launch(probe, EVENTS) as task:
+                stop = go(task)
+                if not stop.kind.startswith("event EXIT"):
+                    task.cont(stop.signo)
+                task.finish()
+                dumped(trace, task.pid, where.take(task.pid), stop, stop.regs)
+    trace.control(getpid(trace))
+
+
+EVENTS = CHILDREN | requests.O_TRACEEXEC | requests.O_TRACEEXIT
+Death = Callable[[Task], Stop]
+BY_ALL_DOORS = ("exec", "written", "filter")
+
+
+def deaths(trace: Trace, fd: int, executes: Probe) -> Mapping[str, tuple[Probe, Death]]:
+    """Programs that die with a core file, and how to bring each to the last stop before that."""
+
+    def die(task: Task) -> Stop:
+        task.signal(signal.SIGQUIT)
+        return task.cont()
+
+    def at_exit(task: Task) -> Stop:
+        task.syscall()
+        task.syscall()
+        return die(task)
+
+    def in_group_stop(task: Task) -> Stop:
+        at_spin(trace, task)
+        task.signal(signal.SIGSTOP)
+        task.cont(task.cont().signo)
+        return die(task)
+
+    def at_fork(task: Task) -> Stop:
+        forked(trace, task)
+        return die(task)
+
+    def at_exec(task: Task) -> Stop:
+        trace.executed(task.look(requests.CONT))
+        return die(task)
+
+    def written(task: Task) -> Stop:
+        at_exit(task)
+        number = FULL if trace.door.bits == 64 else LOWER
+        task.poke(orig_ax=number, ax=-512, ip=trace.label("called").start, bx=LOWER)
+        return task.again()
+
+    def dumping(probe: Probe) -> Probe:
+        return replace(probe, setup="core", args=[fd])
+
+    call = dumping(getpid(trace))
+    denied = [fd, trace.number("getppid"), KILL_PROCESS]
+    return {
+        "enter": (call, lambda task: (task.syscall(), die(task))[1]),
+        "exit": (call, at_exit),
+        "interrupt": (dumping(SPIN), lambda task: (at_spin(trace, task), die(task))[1]),
+        "group-stop": (dumping(SPIN), in_group_stop),
+        "step": (call, lambda task: (task.syscall(), task.step())[1]),
+        "fork": (dumping(fork(trace)), at_fork),
+        "exec": (executes, at_exec),
+        "written": (call, written),
+        "filter": (
+            Probe(
+                site="syscall", setup="core_filter", args=denied, regs=trace.door.call("getppid")
+            ),
+            Task.cont,
+        ),
+    }
 
 
 def dying(trace: Trace, fd: int) -> Mapping[str, tuple[Probe, Callable[[Task], None]]]:
