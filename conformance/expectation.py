@@ -464,14 +464,21 @@ def _variants(
             raise table.wrong(f"two variants are named {name!r}", "give each its own name")
         tables[name] = Table(f"{file.where}, variant {name!r}", table.data)
     own = _own_transcripts(tables)
-    for table in tables.values():
-        case_id, colon, name = table.text("like", "").partition(":")
-        if colon:
-            other = _others(path_of(path.parents[1], case_id))
-            own |= {f"{case_id}{colon}{name}": other[name]} if name in other else {}
     named = any(map(_names_of, tables.values()))
     shared = _shared(path.parents[1] / "replacements.toml") if named else {}
-    return tuple(_variant(table, own, shared, vocabulary) for table in tables.values())
+    variants = {}
+    # Those that are like another case's come first: others may be like them.
+    for name, table in sorted(tables.items(), key=lambda each: ":" not in _like(each[1])):
+        case_id, colon, other = _like(table).partition(":")
+        there = _others(path_of(path.parents[1], case_id)) if colon else own
+        variants[name] = _variant(table, there.get(other or case_id), own, shared, vocabulary)
+        if colon:
+            own[name] = variants[name].transcript
+    return tuple(variants[name] for name in tables)
+
+
+def _like(table: Table) -> str:
+    return table.text("like", "")
 
 
 def _own_transcripts(tables: Mapping[str, Table]) -> dict[str, Transcript]:
@@ -490,23 +497,28 @@ def _others(path: Path) -> Mapping[str, Transcript]:
 
 
 def _variant(
-    table: Table, own: Mapping[str, Transcript], shared: Mapping[str, _Shared],
-    vocabulary: Mapping[str, Fact],
+    table: Table, model: Transcript | None, own: Mapping[str, Transcript],
+    shared: Mapping[str, _Shared], vocabulary: Mapping[str, Fact],
 ) -> Variant:  # fmt: skip
-    like = table.text("like", "")
+    """Read one.
+
+    :param model: the transcript that it is like
+    :param own: those of variants that are like none
+    """
+    like = _like(table)
     how = ("like", "replace", "cells") if like else ("transcript",)
     table.only("name", "when", "basis", "why", *how)
-    if like and like not in own:
+    if like and model is None:
         what = f"there is no variant {like!r} with a transcript of its own"
         raise table.wrong(what, "name one that has")
     alone = "replace" not in table.data and ("cells" in table.data or ":" in like)
     swaps = _swaps(table) if like and not alone else {}
-    there = {text for line in own.get(like, ()) for text in line.fields.values()}
+    there = {text for line in model or () for text in line.fields.values()}
     for old in sorted(swaps.keys() - there):
         do = f"replace a whole value of {like!r}"
         raise table.wrong(f"{old!r} cannot be replaced: it does not occur", do)
     named = [_named(table, name, shared) for name in _names_of(table)] if like else []
-    transcript = _replaced(own[like], swaps, named) if like else own[table.text("name")]
+    transcript = own[table.text("name")] if model is None else _replaced(model, swaps, named)
     if "cells" in table.data:
         transcript = _with_cells(table, transcript)
     variant = Variant(

@@ -26,10 +26,10 @@ from conformance.tracing.snapshot import Stop
 from conformance.tracing.tracee import INT3, Task, Trace
 
 BEYOND: Final = 10000
-FAULTS: Final = ("signal SIGSEGV", "signal SIGBUS", "signal SIGILL")
-"""Stops of a program that will not go on from where it is."""
+FAULTS: Final = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL)
+"""Signals of a program that will not go on from where it is."""
 ENOUGH: Final = 200
-"""Stops on the way to the program's end, at most: with TF it has one at each instruction."""
+"""Stops on the way to the program's end, at most: with TF there is one at each instruction."""
 
 
 def words(door: Door) -> dict[str, int]:
@@ -118,19 +118,19 @@ class Kind:
 
 def enter(task: Task) -> None:
     """To the syscall-enter-stop of getpid()."""
-    task.look(requests.SYSCALL)
+    task.skip(requests.SYSCALL)
 
 
 def leave(task: Task) -> None:
     """To the syscall-exit-stop of getpid()."""
     enter(task)
-    task.look(requests.SYSCALL)
+    task.skip(requests.SYSCALL)
 
 
 def step(task: Task) -> None:
     """To the SIGTRAP of a single step over getpid()."""
     enter(task)
-    task.look(requests.SINGLESTEP)
+    task.skip(requests.SINGLESTEP)
 
 
 def asleep(task: Task) -> None:
@@ -143,22 +143,22 @@ def event(task: Task) -> None:
     """To the PTRACE_EVENT_STOP of a PTRACE_INTERRUPT, amid read()."""
     asleep(task)
     task.hand.interrupt(task.pid)
-    task.look()
+    task.skip()
 
 
 def signalled(task: Task) -> None:
     """To the signal-delivery-stop of SIGUSR1, amid read(); its handler has SA_RESTART."""
     asleep(task)
     task.signal(signal.SIGUSR1)
-    task.look()
+    task.skip()
 
 
 def group(task: Task) -> None:
     """To the group-stop of a SIGSTOP that came amid read()."""
     asleep(task)
     task.signal(signal.SIGSTOP)
-    task.look()
-    task.look(requests.CONT, signal.SIGSTOP)
+    task.skip()
+    task.skip(requests.CONT, signal.SIGSTOP)
 
 
 def wake_signalled(trace: Trace, task: Task) -> None:
@@ -285,21 +285,33 @@ class Player:
         """
         if request == "CONT":
             with self._end_trapped(task):
-                task.resume(requests.CONT, self.kind.signo)
-                stop = self._next(task)
-                if not self._at_end(stop):
-                    self._to_end(task, stop)
-            return None if self._at_end(stop) else stop
-        task.resume(REQUESTS[request], self.kind.signo)
-        stop = self._next(task)
+                stop = self._next(task, request)
+                if stop.kind == "signal SIGTRAP" and program.landed():
+                    return None
+                self._to_end(task, stop)
+            return stop
+        stop = self._next(task, request)
         if stop.kind == "syscall-enter" and program.landed():
             # The call that would end it: it is left by the call's other stop.
             task.hand.write_register(task.pid, "orig_ax", -1)
-            task.look(requests.SYSCALL)
+            task.skip(requests.SYSCALL)
         elif not stop.ended:
             with self._end_trapped(task):
                 self._to_end(task, stop)
         return stop
+
+    def _next(self, task: Task, request: str) -> Stop:
+        """Go on to the next stop, with a byte if the program sleeps instead."""
+        task.resume(REQUESTS[request], self.kind.signo)
+        self.slept = self._woken(task)
+        return task.look()
+
+    def _woken(self, task: Task) -> bool:
+        """Send a byte to a program that sleeps; returns whether it did."""
+        sleeps = self.kind.sleeps and task.until("StZX") == "S"
+        if sleeps:
+            self._byte()
+        return sleeps
 
     @contextlib.contextmanager
     def _end_trapped(self, task: Task) -> Iterator[None]:
@@ -307,30 +319,20 @@ class Player:
         end = self.trace.label("leave").start
         code = requests.poke_byte(task.pid, end, INT3)
         yield
-        if task.status & 0xFF == 0x7F:
+        if os.WIFSTOPPED(task.status):
             requests.poke_byte(task.pid, end, code)
 
-    def _at_end(self, stop: Stop) -> bool:
-        if stop.kind != "signal SIGTRAP":
-            return False
-        return stop.regs["ip"] == self.trace.label("leave").start + 1
-
     def _to_end(self, task: Task, stop: Stop) -> None:
-        """From a stop on to the program's end, or to where it will never come there."""
-        passed = 0
-        while not (stop.ended or self._at_end(stop) or stop.kind in FAULTS or passed == ENOUGH):
-            passed += 1
-            task.resume(requests.CONT, stop.signo if stop.kind == "signal SIGUSR1" else 0)
-            slept, self.slept = self.slept, False
-            stop = self._next(task)
-            self.slept = slept
-
-    def _next(self, task: Task) -> Stop:
-        """Wait for the next stop, with a byte if the program sleeps instead."""
-        self.slept = self.kind.sleeps and task.until("StZX") == "S"
-        if self.slept:
-            self._byte()
-        return task.look()
+        """From a stop on to the int3 at the program's end, or to where it will never come there."""
+        signo = 0 if stop.ended else stop.signo
+        for _ in range(ENOUGH):
+            if stop.ended or signo in FAULTS:
+                return
+            task.resume(requests.CONT, signo if signo == signal.SIGUSR1 else 0)
+            self._woken(task)
+            signo = task.skip()
+            if not signo or (signo == signal.SIGTRAP and program.landed()):
+                return
 
 
 def drive(kind: Kind) -> Callable[[Trace], None]:

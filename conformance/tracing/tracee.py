@@ -33,6 +33,9 @@ ANY: Final = "RSDTtXZPI"
 NEWBORN: Final = ("event FORK", "event VFORK", "event CLONE")
 """Stops whose message is the pid of a new task."""
 
+TRACED: Final = 0x80
+"""What PTRACE_O_TRACESYSGOOD adds to the signal of a system call's stop."""
+
 CLEANUP: Final = 2000
 """Milliseconds that a killed task may take to go."""
 
@@ -154,6 +157,14 @@ class Task:
         else:
             self.trace.settle(self.pid, raw)
         return stop
+
+    def skip(self, request: int = 0, signo: int = 0) -> int:
+        """Like :meth:`look`, but read nothing; the signal that stopped it, or 0 at its end."""
+        self.status = snapshot.skip(self.pid, request, signo)
+        if os.WIFSTOPPED(self.status):
+            return os.WSTOPSIG(self.status) & ~TRACED
+        self.trace.bury(self.pid)
+        return 0
 
     def again(self) -> Stop:
         """Read the stop that the task is in once more, through every view."""
