@@ -18,7 +18,7 @@ from typing import Final
 from conformance import abi
 from conformance.abi import X32_BIT
 from conformance.cases import Handler, Probe, case
-from conformance.doors import CALLS, Door
+from conformance.doors import CALLS, DOORS, Door
 from conformance.explore import REQUESTS
 from conformance.model import HOLES, SA_RESTART
 from conformance.tracing import program, requests
@@ -364,9 +364,14 @@ COVERS: Final = {
     "step": (25, 51, 94, 95),
 }
 """Rows of the table of behaviours, by the kind of stop; those of every kind follow."""
-ALWAYS: Final = (118, 119, 120, 121, 136)
+ALWAYS: Final = (118, 119, 120, 136)
+NON_CANONICAL: Final = 121
+"""Of 64-bit programs alone: there is no such ip in 32 bits."""
 
 for _name, _kind in KINDS.items():
-    case(f"writes.{_name}", door="syscall64", also=CALLS, covers=(*COVERS[_name], *ALWAYS))(
-        drive(_kind)
-    )
+    for _door in ("syscall64", *CALLS):
+        _own = "" if _door == "syscall64" else f".{_door}"
+        _wide = (NON_CANONICAL,) if DOORS[_door].bits == 64 else ()
+        case(f"writes.{_name}{_own}", door=_door, covers=(*COVERS[_name], *ALWAYS, *_wide))(
+            drive(_kind)
+        )
