@@ -244,6 +244,12 @@ def landed() -> bool:
     return bool(board().landed)
 
 
+def forget() -> None:
+    """Have the program's report begin anew: it has not landed, and its handlers saw nothing."""
+    pinned = board()
+    pinned.landed = pinned.frames = 0
+
+
 def registers(regs: Any) -> dict[str, int]:
     """Read struct origax_regs by the names of its members."""
     words = _REGS.unpack(ffi.buffer(ffi.addressof(regs)))
