@@ -100,7 +100,7 @@ def list_cases(args: argparse.Namespace) -> int:
 
 def show(args: argparse.Namespace) -> int:
     """Show one case: what it is about, how it is driven, what is expected."""
-    from conformance import evidence, expectation, facts, runner
+    from conformance import coverage, evidence, expectation, facts, runner
     from conformance.cases import all_cases
     from conformance.reports import casebook
 
@@ -111,7 +111,8 @@ def show(args: argparse.Namespace) -> int:
     wanted = expectation.find(args.expected, case.id, vocabulary)
     known = expectation.load_known(args.expected, vocabulary)
     confirmed = evidence.told(evidence.read(args.expected), wanted, known) if wanted else ()
-    print(casebook.text(case, wanted, facts.collect(args.expected), confirmed), end="")
+    rows = coverage.select(coverage.read(args.expected), case.covers)
+    print(casebook.text(case, rows, wanted, facts.collect(args.expected), confirmed), end="")
     return 0
 
 
@@ -256,8 +257,9 @@ def explore(args: argparse.Namespace) -> int:
         return ALL_SKIPPED
     lib.origax_subreaper()
     explorer = explore.Explorer(
-        Machine.of(environment.facts), doors, tuple(sorted(os.sched_getaffinity(0)))
-    )
+        Machine.of(environment.facts), doors, tuple(sorted(os.sched_getaffinity(0))),
+        shrinking=args.shrink,
+    )  # fmt: skip
     seed = secrets.randbelow(1 << 32) if args.seed is None else args.seed
     tally = explorer.explore(args.seconds, seed)
     print(exploration.text(tally, missing, tuple(args.doors), environment.name), end="")
@@ -350,6 +352,10 @@ def _seconds(text: str) -> float:
     if not 0 < number < 86400:
         raise argparse.ArgumentTypeError(f"{text} is not between 0 and 86400 seconds")
     return number
+
+
+def _seconds_or_0(text: str) -> float:
+    return 0.0 if text == "0" else _seconds(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -516,8 +522,10 @@ def _add_explore(commands: Any) -> None:
     sub.add_argument("doors", metavar="DOOR", nargs="*",
                      help="a door, or a shell pattern of doors (default: all)")  # fmt: skip
     sub.add_argument("--seconds", metavar="N", type=_seconds, default=10.0,
-                     help="how long to explore (default: 10); shrinking may take 20 "
-                          "more")  # fmt: skip
+                     help="how long to explore (default: 10)")
+    sub.add_argument("--shrink", metavar="N", type=_seconds_or_0, default=20.0,
+                     help="how long to make a difference smaller (default: 20); with 0 it is shown "
+                          "as it was found")  # fmt: skip
     sub.add_argument("--seed", metavar="S", type=int,
                      help="the same sequences each time (default: others each time)")  # fmt: skip
 

@@ -8,6 +8,7 @@ to run by them does no harm: see `numbers` and `Turn`.
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import importlib.util
 import itertools
@@ -74,7 +75,7 @@ UNKNOWN: Final = (Where.BEYOND, Where.HANDLER, Where.LEAVE)
 DEADLINE: Final = 3.0
 """Seconds that one sequence may take."""
 SHRINKING: Final = 20.0
-"""Seconds that shrinking may take."""
+"""Seconds that shrinking may take, if nothing else is said."""
 REPLAYS: Final = 5
 """Times that a difference is tried once more when it is found and shrunk."""
 ROUND: Final = 500
@@ -293,10 +294,16 @@ class Modelled(Model):
 
 
 class Kernel:
-    """A program in this kernel as a party."""
+    """A program in this kernel as a party.
 
-    def __init__(self, trace: Trace, task: Task, probe: Probe, writer: int) -> None:
+    :param keep: what is done and seen joins the transcript
+    """
+
+    def __init__(
+        self, trace: Trace, task: Task, probe: Probe, writer: int, keep: bool = False
+    ) -> None:
         self._trace = trace
+        self._keep = keep
         self._task = task
         self._probe = probe
         self._writer = writer
@@ -305,15 +312,20 @@ class Kernel:
 
     def resume(self, request: int, signo: int = 0) -> Seen:
         """Resume by a request, and see what comes next."""
-        if request == requests.DETACH:
-            self._trace.hand.detach(self._task.pid, signo)
-        else:
+        if request != requests.DETACH:
             self._task.resume(request, signo)
+        elif self._keep:
+            self._task.detach(signo)
+        else:
+            self._trace.hand.detach(self._task.pid, signo)
         return self._next()
 
     def write(self, name: str, word: int) -> None:
         """PTRACE_POKEUSER."""
-        self._trace.hand.write_register(self._task.pid, name, word)
+        if self._keep:
+            self._task.poke(**{name: word})
+        else:
+            self._trace.hand.write_register(self._task.pid, name, word)
 
     def rewind(self) -> None:
         """Write ip."""
@@ -348,7 +360,7 @@ class Kernel:
         self._asleep = self._task.until("StZX") == "S"
         if self._asleep:
             return Seen(ASLEEP)
-        stop = self._task.look()
+        stop = self._task.take() if self._keep else self._task.look()
         if stop.ended:
             return Seen(stop.kind)
         regs = stop.regs
@@ -379,26 +391,36 @@ def _anchors(trace: Trace) -> dict[Where, int]:
     }
 
 
+@contextlib.contextmanager
+def programmed(sequence: Sequence) -> Iterator[tuple[Probe, int]]:
+    """Yield a sequence's program, and the end of its pipe to write a byte into."""
+    reader, writer = os.pipe()
+    os.set_inheritable(reader, True)
+    try:
+        yield Probe(
+            site="syscall", setup=SETUPS.get(sequence.call), args=(reader,),
+            regs={"ax": sequence.ax},
+            handlers=[
+                Handler(signo, how.flags, how.ignored)
+                for signo, how in sequence.signals.items()
+            ],
+        ), writer  # fmt: skip
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
 def conduct(sequence: Sequence, cpus: tuple[int, ...]) -> list[Line]:
     """Play a sequence in this kernel.
 
     :raises Missed: it was not over within DEADLINE
     """
-    door = DOORS[sequence.door]
-    reader, writer = os.pipe()
-    os.set_inheritable(reader, True)
-    probe = Probe(
-        site="syscall", setup=SETUPS.get(sequence.call), args=(reader,), regs={"ax": sequence.ax},
-        handlers=[
-            Handler(signo, how.flags, how.ignored) for signo, how in sequence.signals.items()
-        ],
-    )  # fmt: skip
-    try:
-        with Trace(Options(timeout=DEADLINE), cpus, door) as trace, trace.launch(probe) as task:
-            return list(play(sequence, Kernel(trace, task, probe, writer)))
-    finally:
-        os.close(reader)
-        os.close(writer)
+    options = Options(timeout=DEADLINE)
+    with (
+        programmed(sequence) as (probe, writer),
+        Trace(options, cpus, DOORS[sequence.door]) as trace, trace.launch(probe) as task,
+    ):  # fmt: skip
+        return list(play(sequence, Kernel(trace, task, probe, writer)))
 
 
 # --- generating, comparing, shrinking ---
@@ -497,18 +519,21 @@ class Explorer:
 
     :param cpus: the first is that of tracer and programs
     :param kernel: plays a sequence in the kernel, on those CPUs
+    :param shrinking: seconds that shrinking a difference may take; 0 leaves it as it was found
     """
 
     def __init__(
         self, machine: Machine, doors: tuple[str, ...], cpus: tuple[int, ...],
         model: Callable[[Machine, Sequence], Party] = Modelled,
         kernel: Callable[[Sequence, tuple[int, ...]], Iterable[Line]] = conduct,
+        shrinking: float = SHRINKING,
     ) -> None:  # fmt: skip
         self._machine = machine
         self._doors = doors
         self._cpus = cpus
         self._model = model
         self._kernel = kernel
+        self._shrinking = shrinking
         self._until = 0.0
         self._broken: OrigaxError | None = None
         self.tally = Tally()
@@ -563,7 +588,7 @@ class Explorer:
         difference = self._played(sequence)
         if difference:
             if self.tally.difference is None:
-                self._until = time.monotonic() + SHRINKING
+                self._until = time.monotonic() + self._shrinking
             self.tally.difference = difference
             raise _Differs
 

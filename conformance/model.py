@@ -494,9 +494,17 @@ class Model:
         return Seen(kind, self.orig_ax, self.ax & self._own_word, self.place)
 
     def _inject(self, signo: int) -> None:
-        """Have the tracer's signal sent at a system call's stop (ptrace_report_syscall)."""
-        if signo:
-            self.send(signo)
+        """Have the tracer's signal sent at a system call's stop (ptrace_report_syscall).
+
+        If it is fatal to a task that is traced no more, that task makes no call besides
+        (complete_signal, fatal_signal_pending).
+        """
+        if not signo:
+            return
+        self.send(signo)
+        deadly = signo not in (*self.program.signals, *IGNORED, *self._blocked)
+        if deadly and not self._seized:
+            raise _End(f"killed {signal.Signals(signo).name}")
 
     def _force(self, signo: int) -> None:
         self._pending.add(signo)

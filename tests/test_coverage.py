@@ -281,3 +281,12 @@ def test_command_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 def test_command_unknown(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["coverage", "--row", "0"]) == 2
     assert "on: --row 0" in capsys.readouterr().err
+
+
+# `origax show` tells the behaviours of a case by their names.
+def test_show(expected: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["show", "restarts.read"]) == 0
+    (case,) = (each for each in all_cases() if each.id == "restarts.read")
+    told = capsys.readouterr().out
+    for row in coverage.select(coverage.read(expected), case.covers):
+        assert f"{row.number:3}  {row.name}\n" in told

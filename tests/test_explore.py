@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import os
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -74,6 +75,21 @@ def test_wrong_model(wrong: type[Modelled]) -> None:
     assert difference.again == explore.REPLAYS
 
 
+# Without shrinking, the first difference is the one that is told, and nothing is played but it.
+def test_unshrunk() -> None:
+    played: list[Sequence] = []
+
+    def kernel(sequence: Sequence, cpus: tuple[int, ...]) -> Iterator[Line]:
+        played.append(sequence)
+        return sound(sequence, cpus)
+
+    cpus = tuple(sorted(os.sched_getaffinity(0)))
+    tally = Explorer(MACHINE, (DOOR,), cpus, Handled, kernel, shrinking=0).explore(PROBABLE, 1)
+    assert tally.difference
+    first = played[tally.agreed.total() + tally.unspoken :]
+    assert first == [tally.difference.sequence] * (1 + explore.REPLAYS)
+
+
 # On this kernel itself a wrong model is found, and the right one agrees.
 def test_kernel(environment: Environment) -> None:
     there, missing = explore.open_doors(environment, (DOOR,))
@@ -86,6 +102,15 @@ def test_kernel(environment: Environment) -> None:
     wrong = Explorer(machine, (DOOR,), cpus, Handled).explore(PROBABLE, 5)
     assert wrong.difference
     assert wrong.difference.observed
+
+
+# A sequence is told so that it can be kept: read as Python, it is the same.
+def test_literal() -> None:
+    turns = (Turn(), Turn("CONT", orig_ax=-2, passed=False), Turn(send=signal.SIGUSR1))
+    sequence = Sequence("int80_32", "read", 3, "SIG_IGN", "SYSCALL", turns)
+    text = exploration.literal(sequence)
+    assert eval(text, {"Sequence": Sequence, "Turn": Turn, "signal": signal}) == sequence
+    assert text.count("Turn()") == 1
 
 
 # The same seed makes the same sequences, and another makes others.

@@ -181,7 +181,7 @@ def test_lost_unharmed(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_peers(
     before: list[tuple[int, str]], now: tuple[int, str], seen: list[str]
 ) -> None:
-    program = "/tests/sigreturn_64"
+    program = "sigreturn_64"
     ran = {program: [scoring.Peer(code, output, 0.1) for code, output in before]}
     score = scoring.Score(peers={0: ran, 7: {program: [scoring.Peer(*now, 0.1)]}})
     assert peers.caught(score, FAULT) == seen

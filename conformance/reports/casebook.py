@@ -7,26 +7,26 @@ import textwrap
 from collections.abc import Iterable, Sequence
 
 from conformance.cases import Case
+from conformance.coverage import Row
 from conformance.expectation import Expectation, Variant
 from conformance.facts import Environment
 from conformance.reports import consumer
 
 
 def text(
-    case: Case,
-    wanted: Expectation | None,
-    environment: Environment,
+    case: Case, rows: Sequence[Row], wanted: Expectation | None, environment: Environment,
     confirmed: Sequence[str] = (),
-) -> str:
+) -> str:  # fmt: skip
     """Explain a case; its variants with the one that fits this environment marked.
 
+    :param rows: the behaviours that it covers
     :param confirmed: the environments of evidence that confirmed it
     """
     lines = [case.id, ""]
     if wanted:
         lines += [*textwrap.wrap(wanted.intent, 96), ""]
     lines += ["How the tracer drives it:", *_indent(case.doc.splitlines()), ""]
-    lines += _facts(case)
+    lines += _facts(case, rows)
     if wanted is None:
         lines += ["", "It has no expectation yet."]
     else:
@@ -39,12 +39,11 @@ def _indent(lines: Iterable[str]) -> list[str]:
     return [f"  {line}" for line in lines]
 
 
-def _facts(case: Case) -> list[str]:
-    rows = ", ".join(map(str, case.covers))
-    lines = [f"abi {case.abi}, door {case.door}; covers rows {rows} of the table of behaviours"]
+def _facts(case: Case, rows: Sequence[Row]) -> list[str]:
+    lines = [f"abi {case.abi}, door {case.door}"]
     if case.needs:
         lines.append(f"needs {', '.join(case.needs)}")
-    return lines
+    return [*lines, "", "Behaviours:", *_indent(f"{row.number:3}  {row.name}" for row in rows)]
 
 
 def _expectation(wanted: Expectation, environment: Environment) -> list[str]:

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, fields
+from signal import Signals
 
-from conformance.explore import DEADLINE, REPLAYS, ROUND, Difference, Line, Sequence, Tally
+from conformance.explore import DEADLINE, REPLAYS, ROUND, Difference, Line, Sequence, Tally, Turn
 from conformance.reports import SHOWN, plural
 
 _GONE = "(no such line)"
@@ -26,11 +28,13 @@ def _lines(
 ) -> Iterator[str]:
     for sequence in tally.hung[:SHOWN]:
         yield f"HUNG  not over within {DEADLINE:g} s: {program(sequence)}"
-        yield f"  {sequence}"
+        yield f"  {literal(sequence)}"
     if tally.difference:
         yield from _difference(tally.difference)
         again = " ".join(["origax explore", f"--seed {tally.seed}", *patterns])
         yield f"  again     {again}   (it is among the first {ROUND})"
+        yield f"  to keep   {literal(tally.difference.sequence)}"
+        yield "            is a line of KEPT in conformance/cases/sequences.py"
         yield ""
     for door, count in sorted(tally.agreed.items()):
         yield f"{door:10} {count:6} agree"
@@ -52,6 +56,21 @@ def _lines(
 def program(sequence: Sequence) -> str:
     """Say what a sequence's program is."""
     return f"{sequence.call}'s program by {sequence.door}, SIGUSR1 {sequence.first}"
+
+
+def literal(thing: Sequence | Turn) -> str:
+    """Write it as it stands in Python, without what is as by default."""
+    parts = []
+    for each in fields(thing):
+        value = getattr(thing, each.name)
+        if isinstance(value, tuple):
+            turns = "".join(f"{literal(turn)}, " for turn in value)
+            parts.append(f"({turns.strip()})")
+        elif value != each.default:
+            name = f"{each.name}=" if each.default is not MISSING else ""
+            told = f"signal.{value.name}" if isinstance(value, Signals) else repr(value)
+            parts.append(name + told)
+    return f"{type(thing).__name__}({', '.join(parts)})"
 
 
 def _difference(difference: Difference) -> Iterator[str]:

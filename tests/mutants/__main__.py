@@ -26,6 +26,7 @@ one build, one boot, and each is woken in turn. Only cases that reach a fault ar
   tox -e mutants                                   # all kernels, all faults
   tox -e mutants -- --kernel 6.1 --fault 'august*' # one, from its edit to its verdict
   tox -e mutants -- --update                       # and keep the score in score.toml
+  tox -e mutants -- --kernel 6.1 --explore 10      # what random sequences find of them
 """
 
 
@@ -56,6 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quiet", action="store_true", help="leave out what cases say")
     parser.add_argument("--peers", action="store_true",
                         help="score the kernel's own tests, too: in the same boot")  # fmt: skip
+    parser.add_argument("--explore", metavar="SECONDS", type=float, default=0,
+                        help="instead of the cases, random sequences for so long on each "
+                             "fault that they reach")  # fmt: skip
     parser.add_argument("--build", action="store_true", help="only build")
     return parser
 
@@ -65,8 +69,10 @@ def _say(text: str) -> None:
 
 
 def _score(args: argparse.Namespace) -> int:
-    if args.update and (args.fault or args.sample):
+    if args.update and (args.fault or args.sample or args.explore):
         raise UsageError("a part of the faults is no score", "--update", "leave out the choice")
+    if args.explore and (args.check or args.peers):
+        raise UsageError("without the cases there is no score", "--explore", "leave out the other")
     guest.require()
     planted = faults.load()
     judge = scoring.Judge(expected_directory(None))
@@ -82,8 +88,11 @@ def _score(args: argparse.Namespace) -> int:
         begun = time.monotonic()
         chosen = _chosen(here, args)
         programs = list(map(str, tree.selftests())) if args.peers else []
-        score = _one(tree, image, chosen, judge, programs)
+        score = _one(tree, image, chosen, judge, programs, args.explore)
         _say(f"{kernel.name}: scored in {time.monotonic() - begun:.0f} s")
+        if args.explore:
+            print(peers.text(score, chosen, column="explore"), flush=True)
+            continue
         harm += [f"{kernel.name}, no fault awake: {line}" for line in table.unharmed(score)]
         rows = table.rows(kernel.name, chosen, score)
         print(table.text(rows, not args.quiet), flush=True)
@@ -91,7 +100,8 @@ def _score(args: argparse.Namespace) -> int:
             print(peers.text(score, chosen, rows), flush=True)
         made += rows
         releases[kernel.name] = score.environment.name if score.environment else ""
-    print(table.summary(made))
+    if made:
+        print(table.summary(made))
     if args.update:
         table.write(made, releases)
     lines = table.worse(made, table.read()[1]) if args.check else []
@@ -112,7 +122,7 @@ def _chosen(planted: Sequence[Fault], args: argparse.Namespace) -> list[Fault]:
 
 def _one(
     tree: trees.Tree, image: Path, chosen: Sequence[Fault], judge: scoring.Judge,
-    programs: Sequence[str],
+    programs: Sequence[str], explore: float,
 ) -> scoring.Score:  # fmt: skip
     """Score one kernel; which fault each case reaches is found out once for each build."""
     digest = hashlib.sha256(image.read_bytes())
@@ -122,9 +132,9 @@ def _one(
     with tempfile.TemporaryDirectory(prefix="mutants-") as among:
         made = scoring.score(
             image.parents[3], chosen, reached, judge, Path(among),
-            lambda text: _say(f"{tree.kernel.name}: {text}"), programs,
+            lambda text: _say(f"{tree.kernel.name}: {text}"), programs, explore,
         )  # fmt: skip
-    if not reached:
+    if not (explore or reached):
         scoring.remember(memory, made, digest.hexdigest())
     return made
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -22,13 +23,15 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from conformance import facts, runner
+from conformance import explore, facts, runner
 from conformance.cases import Case, all_cases
 from conformance.kernels.inside import ANSWERS, DONE, HELLO, REQUEST, Journal, fork, keep_in_memory
+from conformance.model import Machine
 from conformance.places import expected_directory
 from conformance.record import OptionsRecord
+from conformance.reports import exploration
 from conformance.runner import Planned, Runner
 from conformance.tracing import perf
 from conformance.tracing.image import PROGRAMS
@@ -40,6 +43,10 @@ HANGING = 6
 """Cases without an answer after which a fault's others are not waited for."""
 PATIENCE = 3
 """Times as long as with no fault awake another program may take, and so many seconds more."""
+EXPLORE = "explore"
+"""Stands among other programs for the suite's own random sequences."""
+SEED = 1
+FORK = multiprocessing.get_context("fork")
 MARKED = 0x10000000
 """The bit of a personality on which faults act, too: see origax.c."""
 
@@ -68,11 +75,12 @@ class Guest:
         """Seconds that other programs take, with no fault awake."""
         self.environment = facts.collect(expected_directory(None))
         vocabulary = facts.vocabulary(expected_directory(None))
+        cases = () if request["explore"] else all_cases()
         self.planned = [
-            Planned(case, None, missing)
-            for case in runner.select(all_cases(), request["options"]["patterns"])
+            Planned(case, None, missing) for case in cases
             if not (missing := runner.missing(case, self.environment, vocabulary))
-        ]
+        ]  # fmt: skip
+        self.programs = [*request["peers"], *([EXPLORE] if request["explore"] else [])]
 
     def greet(self) -> None:
         """Say what this guest is."""
@@ -121,7 +129,7 @@ class Guest:
     def peers_unharmed(self) -> dict[str, list[int]]:
         """Run other programs twice with no fault awake; returns which faults each reached."""
         touched = {}
-        for program in self.request["peers"] * 2:
+        for program in self.programs * 2:
             print(f"mutants: {Path(program).name}", flush=True)  # the console's last words, perhaps
             reached()
             self._peer(program, self.request["seconds"])
@@ -132,7 +140,7 @@ class Guest:
         """Run those that reach a fault with it awake, on them and on all that they start."""
         arm(number)
         try:
-            for program in self.request["peers"]:
+            for program in self.programs:
                 if number in touched[program] and self.spent[program] < self.request["seconds"]:
                     self._peer(program, PATIENCE * self.spent[program] + PATIENCE)
         finally:
@@ -140,12 +148,36 @@ class Guest:
 
     def _peer(self, program: str, seconds: float) -> None:
         begun = time.monotonic()
-        code, said = _run(program, seconds)
+        code, said = self._explored() if program == EXPLORE else _run(program, seconds)
         spent = time.monotonic() - begun
         self.spent.setdefault(program, spent)
         self.journal.write(
             said="peer", program=program, code=code, output=said, seconds=round(spent, 1)
         )
+
+    def _explored(self) -> tuple[int, str]:
+        """Explore in a process of its own, as `_run` runs a program; of it only tasks are harmed
+        that it traces.
+        """
+        with tempfile.TemporaryFile() as output:
+            process = FORK.Process(target=self._explore, args=(output,))
+            process.start()
+            process.join(PATIENCE * self.request["explore"] + explore.SHRINKING)
+            code = -1 if process.exitcode is None else process.exitcode
+            process.kill()
+            process.join()
+            output.seek(0)
+            return code, output.read().decode()
+
+    def _explore(self, output: IO[bytes]) -> None:
+        known = self.environment
+        doors, missing = explore.open_doors(known, ())
+        cpus = tuple(sorted(os.sched_getaffinity(0)))
+        explorer = explore.Explorer(Machine.of(known.facts), doors, cpus, shrinking=0)
+        tally = explorer.explore(self.request["explore"], SEED)
+        output.write(exploration.text(tally, missing, (), known.name).encode())
+        output.flush()
+        os._exit(1 if tally.difference or tally.hung else 0)
 
     def _answer(self, case: Case, answer: Mapping[str, Any], found: Iterable[int] = ()) -> None:
         # What a verdict needs; the rest would be half a gigabyte for all faults.

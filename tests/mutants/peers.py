@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mutants.faults import Fault
@@ -40,22 +40,36 @@ def caught(score: Score, fault: Fault) -> list[str]:
     return found
 
 
-def text(score: Score, planted: Sequence[Fault], rows: Sequence[Row]) -> str:
+def text(
+    score: Score, planted: Sequence[Fault], rows: Sequence[Row] = (), column: str = "selftests"
+) -> str:
     """Tell which programs can be relied on, which fault each saw, and how many, room by room.
 
-    :param rows: what the suite made of the same faults, in the same boots
+    :param rows: what the suite made of the same faults, in the same boots, if it was run
+    :param column: what the programs are
     """
-    base = score.peers.get(0, {})
     lines = [f"  {Path(name).name:28} exit {ran[0].code:3}, {ran[0].seconds} s" +
              ("" if name in sound(score) else "  not the same twice, or hangs: left out")
-             for name, ran in base.items()]  # fmt: skip
+             for name, ran in score.peers.get(0, {}).items()]  # fmt: skip
     seen = {each.name: caught(score, each) for each in planted}
-    lines += [f"  {name:34} {', '.join(names) or '-'}" for name, names in seen.items()]
+    lines += [f"  {each.name:34} {', '.join(seen[each.name]) or _why(score, each)}"
+              for each in planted]  # fmt: skip
     good = {row.fault for row in rows if row.good}
-    lines.append(f"  {'':12}{'faults':>8}{'origax':>8}{'selftests':>11}")
+    counted: dict[str, Callable[[str], bool]] = {
+        "faults": lambda name: True, **({"origax": good.__contains__} if rows else {}),
+        column: lambda name: bool(seen[name]),
+    }
+    lines.append("  " + " " * 12 + "".join(f"{head:>11}" for head in counted))
     for room in [*sorted({each.room for each in planted}), ""]:
         names = [each.name for each in planted if room in (each.room, "")]
-        counts = [len(names), sum(name in good for name in names),
-                  sum(bool(seen[name]) for name in names)]  # fmt: skip
-        lines.append(f"  {room or 'all':12}{counts[0]:8}{counts[1]:8}{counts[2]:11}")
+        counts = [sum(map(test, names)) for test in counted.values()]
+        lines.append(f"  {room or 'all':12}" + "".join(f"{count:11}" for count in counts))
     return "\n".join(lines) + "\n"
+
+
+def _why(score: Score, fault: Fault) -> str:
+    """Say why no program saw a fault."""
+    if fault.number in score.peers:
+        return "-"
+    outcome = score.outcomes.get(fault.number)
+    return "- (guest lost)" if outcome is None or outcome.lost else "- (not reached)"

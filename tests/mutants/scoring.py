@@ -109,7 +109,7 @@ class Judge:
 
 def score(
     image: Path, chosen: Sequence[Fault], reached: Mapping[str, Sequence[int]], judge: Judge,
-    among: Path, say: Callable[[str], None], peers: Sequence[str] = (),
+    among: Path, say: Callable[[str], None], peers: Sequence[str] = (), explore: float = 0,
 ) -> Score:  # fmt: skip
     """Wake each fault in guests of one kernel; a guest that is lost costs the fault it had.
 
@@ -117,6 +117,7 @@ def score(
     :param reached: the faults that each case reaches, if that is known of this kernel
     :param among: directory for the guests' folders
     :param peers: other programs that are run beside the cases
+    :param explore: seconds of random sequences, which then take the place of the cases
     :raises HarnessError: no guest comes up
     """
     boot = _boot(image, among)
@@ -124,11 +125,11 @@ def score(
     waiting = chosen
     lost = 0
     while True:
-        left = _guest(boot, waiting, made, judge, among, say, peers)
+        left = _guest(boot, waiting, made, judge, among, say, peers, explore)
         if not left:
             return made
         lost = lost + 1 if len(left) == len(waiting) else 0
-        if lost >= LOST or not made.reached:
+        if lost >= LOST or not (made.reached or made.peers):
             raise HarnessError(
                 f"guests are lost: {made.lost}", str(image),
                 "boot it by hand: origax kernels run PATH",
@@ -145,12 +146,12 @@ def _boot(image: Path, among: Path) -> Boot:
 
 def _guest(
     boot: Boot, waiting: Sequence[Fault], made: Score, judge: Judge, among: Path,
-    say: Callable[[str], None], peers: Sequence[str],
+    say: Callable[[str], None], peers: Sequence[str], explore: float,
 ) -> Sequence[Fault]:  # fmt: skip
     """Boot one guest; returns the faults that have no answer because it was lost, its own first."""
     request = {
         "options": asdict(OPTIONS), "seconds": SECONDS, "reached": made.reached,
-        "unharmed": not made.unharmed, "peers": list(peers),
+        "unharmed": not made.unharmed, "peers": list(peers), "explore": explore,
         "faults": [{"number": each.number, "cases": each.cases} for each in waiting],
     }  # fmt: skip
     now, new = 0, not made.reached
