@@ -50,7 +50,8 @@ queues share one, which is then not managed, so that its affinity may be set
 SHARE: Final = "/mnt"
 """Where a guest has the folder for its answers: a directory that every root has."""
 MODULES: Final = "/media"
-"""Where a guest with another root has its kernel's modules: virtme-ng brings it none."""
+"""Where a guest has its kernel's modules: virtme-ng brings another root none, and this machine's a
+link, which leads nowhere if they are below /root: that is covered there."""
 DISK_MODULE: Final = "kernel/drivers/block/virtio_blk.ko"
 TAIL: Final = 5
 """Last lines of the console that tell how a guest was lost."""
@@ -66,7 +67,7 @@ class Boot:
     :ivar root: directory that becomes the guest's root, read-only
     :ivar python: interpreter inside the root that has origax
     :ivar busybox: static, inside the root, for what virtme-ng's own init cannot run in; or none
-    :ivar modules: of this kernel, for a root that is not this machine's; or none
+    :ivar modules: of this kernel, lib/modules/RELEASE; or none
     :ivar cpu: QEMU's name for the processor
     :ivar cmdline: options of the kernel
     :ivar kvm: by hardware, not by TCG
@@ -212,10 +213,12 @@ def _command(boot: Boot, folder: Path, program: Path | None) -> list[str]:
     }  # fmt: skip
     image = ["--kdir", str(boot.image)] if boot.image.is_dir() else ["--kimg", str(boot.image)]
     busybox = ["--no-virtme-ng-init", "--busybox", str(boot.busybox)] if boot.busybox else []
-    modules, load = [], "modprobe -q virtio_blk"
+    modules = ["--rodir", f"{MODULES}={boot.modules}"] if boot.modules else []
+    load = "modprobe -q virtio_blk"
     if boot.busybox:
         load = f"busybox insmod {MODULES}/{DISK_MODULE}"
-        modules = ["--rodir", f"{MODULES}={boot.modules}"] if boot.modules else []
+    elif boot.modules:
+        load = f"ln -sfn {MODULES} /lib/modules/$(uname -r); {load}"
     run = f"{SHARE}/{program.name}" if program else "-m conformance.kernels.inside"
     inside = f"{load}; {boot.python} -P -B {run} {SHARE}"
     options = (
