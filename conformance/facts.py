@@ -296,8 +296,9 @@ VOCABULARY: Final[Mapping[str, Fact]] = {
             ("device_cpu", int, "The CPU on which it counts; -1 without one.", ""),
             ("own_machine", bool, f"{OWN_MACHINE} on /proc/cmdline: this boot is origax's own, to "
              "change what it likes.", "boot this kernel in a guest: origax kernels run"),
-            ("device_moves", bool, "Writing back what that row's smp_affinity_list says succeeds: "
-             "its affinity may be set; false without own_machine, where it is not tried.",
+            ("device_moves", bool, "The device is a disk read as such, not a file that others' "
+             "reads come beside, and writing back what its row's smp_affinity_list says succeeds; "
+             "false without own_machine, where it is not tried.",
              "run as root in a guest whose disk has one interrupt for all queues (QEMU: -device "
              "virtio-blk-pci,drive=d0,num-queues=2,vectors=2)"),
         ),
@@ -1080,7 +1081,8 @@ def interrupt_facts(device: Device | None, cpus: int, cmdline: str) -> dict[str,
         "device_irq": device.irq if device else -1,
         "device_cpu": device.cpu if device else -1,
         "own_machine": own,
-        "device_moves": own and device is not None and moves(device.irq),
+        "device_moves": own and device is not None and device.path.is_block_device()
+        and moves(device.irq),
     }
 
 

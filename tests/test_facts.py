@@ -657,8 +657,11 @@ def test_trying_leaves_nothing() -> None:
 def test_own_machine(cmdline: str, own: bool, moves: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[int] = []
     monkeypatch.setattr(facts, "moves", lambda irq: not tried.append(irq))
-    found = facts.interrupt_facts(facts.Device(Path("disk"), "disk", 25, 0), 2, cmdline)
+    monkeypatch.setattr(Path, "is_block_device", lambda path: path.name == "vda")
+    found = facts.interrupt_facts(facts.Device(Path("/dev/vda"), "disk", 25, 0), 2, cmdline)
     assert (found["own_machine"], found["device_moves"], tried) == (own, moves, [25] * moves)
+    found = facts.interrupt_facts(facts.Device(Path("/etc/passwd"), "root", 26, 0), 2, cmdline)
+    assert not found["device_moves"] and tried == [25] * moves
 
 
 # One whose affinity the kernel manages refuses even what it is.
