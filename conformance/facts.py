@@ -41,6 +41,9 @@ READS: Final = 4
 CLOCK: Final = re.compile(r"(timer|hpet|rtc)\d*")
 """Who handles a clock's interrupt in a numbered row (arch/x86/kernel/time.c and hpet.c,
 drivers/rtc/rtc-cmos.c, arch/x86/xen/time.c)."""
+OWN_MACHINE: Final = "origax.own_machine"
+"""Option of the kernel's command line with which the guests of `origax kernels run` are booted. The
+kernel takes it for a module's, and ignores it."""
 BLOCK: Final = 4096
 """Bytes of one direct read: a multiple of every disk's logical block."""
 TICK_SECONDS: Final = 0.1
@@ -310,6 +313,13 @@ VOCABULARY: Final[Mapping[str, Fact]] = {
             ("device_name", str, "What /proc/interrupts calls that row; empty without one.", ""),
             ("device_irq", int, "That row's number; -1 without one.", ""),
             ("device_cpu", int, "The CPU on which it counts; -1 without one.", ""),
+            ("own_machine", bool, f"{OWN_MACHINE} on /proc/cmdline: this boot is origax's own, to "
+             "change what it likes.", "boot this kernel in a guest: origax kernels run"),
+            ("device_moves", bool, "The device is a disk read as such, not a file that others' "
+             "reads come beside, and writing back what its row's smp_affinity_list says succeeds; "
+             "false without own_machine, where it is not tried.",
+             "run as root in a guest whose disk has one interrupt for all queues (QEMU: -device "
+             "virtio-blk-pci,drive=d0,num-queues=2,vectors=2)"),
         ),
     ]
 }  # fmt: skip
@@ -322,6 +332,8 @@ PASSING: Final[Mapping[str, str]] = {
     "device_name": "is one machine's",
     "device_irq": "is given anew at each boot",
     "device_cpu": "changes from boot to boot",
+    "own_machine": "says what may be done to one boot, not what it does",
+    "device_moves": "likewise: it is not tried on another's machine",
 }
 """Facts of one run, boot or machine, and why each says nothing of the environment.
 
@@ -1078,8 +1090,23 @@ def local_timer() -> bool:
     return before is not None and moved
 
 
-def interrupt_facts(device: Device | None, cpus: int) -> dict[str, Value]:
+def affinity(irq: int) -> Path:
+    """Where an interrupt's affinity is read and written, as a list of CPUs."""
+    return Path(f"/proc/irq/{irq}/smp_affinity_list")
+
+
+def moves(irq: int) -> bool:
+    """Set an interrupt's affinity to what it is: not so of one that the kernel manages."""
+    try:
+        affinity(irq).write_text(affinity(irq).read_text(encoding="ascii"), encoding="ascii")
+    except OSError:
+        return False
+    return True
+
+
+def interrupt_facts(device: Device | None, cpus: int, cmdline: str) -> dict[str, Value]:
     """Give the facts of group "interrupts"."""
+    own = OWN_MACHINE in cmdline.split()
     return {
         "interrupt_counts": "LOC" in read_interrupts(),
         "local_timer": local_timer(),
@@ -1089,6 +1116,9 @@ def interrupt_facts(device: Device | None, cpus: int) -> dict[str, Value]:
         "device_name": device.name if device else "",
         "device_irq": device.irq if device else -1,
         "device_cpu": device.cpu if device else -1,
+        "own_machine": own,
+        "device_moves": own and device is not None and device.path.is_block_device()
+        and moves(device.irq),
     }
 
 
@@ -1140,7 +1170,7 @@ def collect(expected: Path) -> Environment:
         "syscall32": vdso == 2,
         "vsyscall": vsyscall(source.maps),
         **permission_facts(source, bool(kernel["i386"]), str(cpu["virt"])),
-        **interrupt_facts(block_device(), len(os.sched_getaffinity(0))),
+        **interrupt_facts(block_device(), len(os.sched_getaffinity(0)), source.cmdline),
         **{change.name: version.includes(change.since, change.backports) for change in known},
     }
     build = {

@@ -667,3 +667,29 @@ def test_trying_leaves_nothing() -> None:
     before = (os.sched_getscheduler(0), children())
     facts.permission_facts(Sources("6.1", ""), i386=False, virt="none")
     assert (os.sched_getscheduler(0), children()) == before
+
+
+# An interrupt's affinity is set, to what it is, only on a machine that was booted for origax.
+@pytest.mark.parametrize(
+    ("cmdline", "own", "moves"),
+    [("quiet origax.own_machine", True, True), ("quiet", False, False),
+     ("init=/origax.own_machine", False, False)],
+)  # fmt: skip
+def test_own_machine(cmdline: str, own: bool, moves: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+    monkeypatch.setattr(facts, "moves", lambda irq: not tried.append(irq))
+    monkeypatch.setattr(Path, "is_block_device", lambda path: path.name == "vda")
+    found = facts.interrupt_facts(facts.Device(Path("/dev/vda"), "disk", 25, 0), 2, cmdline)
+    assert (found["own_machine"], found["device_moves"], tried) == (own, moves, [25] * moves)
+    found = facts.interrupt_facts(facts.Device(Path("/etc/passwd"), "root", 26, 0), 2, cmdline)
+    assert not found["device_moves"] and tried == [25] * moves
+
+
+# One whose affinity the kernel manages refuses even what it is.
+def test_managed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(facts, "affinity", lambda irq: tmp_path / str(irq))
+    (tmp_path / "25").write_text("0-1\n")
+    (tmp_path / "26").mkdir()
+    assert facts.moves(25)
+    assert (tmp_path / "25").read_text() == "0-1\n"
+    assert not facts.moves(26)
