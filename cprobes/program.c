@@ -163,7 +163,7 @@ __asm__(".pushsection .text.origax, \"ax\", @progbits\n"
 	LOAD(AX, AT_AX) LOAD(CX, AT_CX) LOAD(DX, AT_DX) LOAD(SI, AT_SI)
 	LOAD(DI, AT_DI)
 	"79:\n"
-	LABEL("inner") ENTER LABEL_END
+	LABEL("inner_call") ENTER LABEL_END
 	MOV "%" AX ", " BOARD(AT_RESULT) "\n"
 #ifdef __x86_64__
 	POP("%rdx") POP("%rsi") POP("%rdi")

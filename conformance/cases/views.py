@@ -26,7 +26,7 @@ from conformance.abi import (
 )
 from conformance.cases import Handler, Probe, case
 from conformance.cases.filters import DATA, KILL_PROCESS, TRACE, TRACED, answered
-from conformance.doors import ABIS, CALLS, IA32
+from conformance.doors import ABIS, CALLS
 from conformance.tracing import core, perf, program, requests
 from conformance.tracing.image import executable
 from conformance.tracing.memory import MEMORY
