@@ -68,6 +68,8 @@ class Variant:
     ``FAMILY.NAME:VARIANT``. Empty: it has its own."""
     swaps: Mapping[str, str]
     """Its own, beside those of ``replacements.toml`` that it names."""
+    idle: tuple[str, ...] = ()
+    """What is to be replaced, and does not occur."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -514,9 +516,6 @@ def _variant(
     alone = "replace" not in table.data and ("cells" in table.data or ":" in like)
     swaps = _swaps(table) if like and not alone else {}
     there = {text for line in model or () for text in line.fields.values()}
-    for old in sorted(swaps.keys() - there):
-        do = f"replace a whole value of {like!r}"
-        raise table.wrong(f"{old!r} cannot be replaced: it does not occur", do)
     named = [_named(table, name, shared) for name in _names_of(table)] if like else []
     transcript = own[table.text("name")] if model is None else _replaced(model, swaps, named)
     if "cells" in table.data:
@@ -530,6 +529,7 @@ def _variant(
         weak={},
         like=like,
         swaps=swaps,
+        idle=tuple(sorted(swaps.keys() - there)),
     )
     if variant.basis not in BASES:
         raise table.wrong(
@@ -673,6 +673,9 @@ def check(expectation: Expectation) -> None:
 
 def _check_variant(expectation: Expectation, variant: Variant) -> None:
     on = f"{expectation.path}, variant {variant.name!r}"
+    for old in variant.idle:
+        do = f"replace a whole value of {variant.like!r}"
+        raise UsageError(f"{old!r} cannot be replaced: it does not occur", on, do)
     for breach in broken(expectation.invariants, variant.transcript):
         raise UsageError(
             f"the golden breaks its own invariant: {breach}",

@@ -620,7 +620,8 @@ class Trace:
             program.kill_group(self.leader)
         for pid in self._alive:
             program.kill(pid)
-        for pid in self._alive:
+        # A thread group's leader can be reaped only behind its traced threads.
+        for pid in sorted(self._alive, key=self.leader.__eq__):
             self._reap(pid)
         self._alive.clear()
         self._executed.clear()
