@@ -64,7 +64,8 @@ class Variant:
     weak: Mapping[str, str]
     """The reasons of its weak fields."""
     like: str
-    """The variant whose transcript it takes with `swaps`; empty: it has its own."""
+    """The variant whose transcript it takes with `swaps`, with its case if that is another:
+    ``FAMILY.NAME:VARIANT``. Empty: it has its own."""
     swaps: Mapping[str, str]
     """Its own, beside those of ``replacements.toml`` that it names."""
 
@@ -462,32 +463,69 @@ def _variants(
         if name in tables:
             raise table.wrong(f"two variants are named {name!r}", "give each its own name")
         tables[name] = Table(f"{file.where}, variant {name!r}", table.data)
-    own = {
+    own = _own_transcripts(tables)
+    named = any(map(_names_of, tables.values()))
+    shared = _shared(path.parents[1] / "replacements.toml") if named else {}
+    variants = {}
+    # Those that are like another case's come first: others may be like them.
+    for name, table in sorted(tables.items(), key=lambda each: ":" not in _like(each[1])):
+        case_id, colon, other = _like(table).partition(":")
+        there = _others(path_of(path.parents[1], case_id)) if colon else own
+        variants[name] = _variant(table, there.get(other or case_id), own, shared, vocabulary)
+        if colon:
+            own[name] = variants[name].transcript
+    return tuple(variants[name] for name in tables)
+
+
+def _like(table: Table) -> str:
+    return table.text("like", "")
+
+
+def _own_transcripts(tables: Mapping[str, Table]) -> dict[str, Transcript]:
+    return {
         name: _transcript(table, "transcript")
         for name, table in tables.items()
         if "like" not in table.data
     }
-    named = any(map(_names_of, tables.values()))
-    shared = _shared(path.parents[1] / "replacements.toml") if named else {}
-    return tuple(_variant(table, own, shared, vocabulary) for table in tables.values())
+
+
+@functools.lru_cache(16)
+def _others(path: Path) -> Mapping[str, Transcript]:
+    """Read the transcripts of another case's variants that have their own."""
+    file = parse_toml(read_text(path), path)
+    return _own_transcripts({table.text("name"): table for table in file.tables("variant")})
 
 
 def _variant(
-    table: Table, own: Mapping[str, Transcript], shared: Mapping[str, _Shared],
-    vocabulary: Mapping[str, Fact],
+    table: Table, model: Transcript | None, own: Mapping[str, Transcript],
+    shared: Mapping[str, _Shared], vocabulary: Mapping[str, Fact],
 ) -> Variant:  # fmt: skip
-    like = table.text("like", "")
-    table.only("name", "when", "basis", "why", *(("like", "replace") if like else ("transcript",)))
-    if like and like not in own:
+    """Read one.
+
+    :param model: the transcript that it is like
+    :param own: those of variants that are like none
+    """
+    like = _like(table)
+    how = ("like", "replace", "cells") if like else ("transcript",)
+    table.only("name", "when", "basis", "why", *how)
+    if like and model is None:
         what = f"there is no variant {like!r} with a transcript of its own"
         raise table.wrong(what, "name one that has")
-    swaps = _swaps(table) if like else {}
+    alone = "replace" not in table.data and ("cells" in table.data or ":" in like)
+    swaps = _swaps(table) if like and not alone else {}
+    there = {text for line in model or () for text in line.fields.values()}
+    for old in sorted(swaps.keys() - there):
+        do = f"replace a whole value of {like!r}"
+        raise table.wrong(f"{old!r} cannot be replaced: it does not occur", do)
     named = [_named(table, name, shared) for name in _names_of(table)] if like else []
+    transcript = own[table.text("name")] if model is None else _replaced(model, swaps, named)
+    if "cells" in table.data:
+        transcript = _with_cells(table, transcript)
     variant = Variant(
         name=table.text("name"),
         when=table.text("when"),
         basis=table.text("basis"),
-        transcript=_replaced(own[like], swaps, named) if like else own[table.text("name")],
+        transcript=transcript,
         why="; ".join(filter(None, (table.text("why", ""), *(each.why for each in named)))),
         weak={},
         like=like,
@@ -499,6 +537,18 @@ def _variant(
         )
     check_condition(variant.when, vocabulary, table.where)
     return variant
+
+
+def _with_cells(table: Table, transcript: Transcript) -> Transcript:
+    """Put lines in the place of those of the same words, of which there is one each."""
+    cells = {(line.head, line.words): line for line in _transcript(table, "cells")}
+    there = [(line.head, line.words) for line in transcript]
+    for head, words in cells:
+        if there.count((head, words)) != 1:
+            line = " ".join((head, *words))
+            do = "write lines whose first words one line there has"
+            raise table.wrong(f"{line!r} does not stand once in the other variant", do)
+    return tuple(cells.get((line.head, line.words), line) for line in transcript)
 
 
 def _swaps(table: Table) -> dict[str, str]:
@@ -623,11 +673,6 @@ def check(expectation: Expectation) -> None:
 
 def _check_variant(expectation: Expectation, variant: Variant) -> None:
     on = f"{expectation.path}, variant {variant.name!r}"
-    base = (each for each in expectation.variants if each.name == variant.like)
-    values = {text for each in base for line in each.transcript for text in line.fields.values()}
-    for old in variant.swaps.keys() - values:
-        do = f"replace a whole value of {variant.like!r}"
-        raise UsageError(f"{old!r} cannot be replaced: it does not occur", on, do)
     for breach in broken(expectation.invariants, variant.transcript):
         raise UsageError(
             f"the golden breaks its own invariant: {breach}",

@@ -17,7 +17,7 @@ from conformance import abi
 from conformance.tracing import program
 from conformance.tracing.program import Context, Frame, Report
 from conformance.tracing.snapshot import ARCHES, DEBUG_NAMES, FAULTS, Siginfo, signal_name
-from conformance.tracing.tracee import NEWBORN, Event, Heading, Poke, Read, Seen, Told
+from conformance.tracing.tracee import NEWBORN, Cell, Event, Heading, Poke, Read, Seen, Told
 from conformance.transcript import Line
 
 GENERAL: Final = ("bx", "cx", "dx", "si", "di", "bp", "sp", "r8", "r9", "r10", "r11", "r12",
@@ -64,6 +64,8 @@ def render(events: Iterable[Event]) -> tuple[Line, ...]:
                 lines.append(_stop(event))
             case Told():
                 lines.extend(_report(event))
+            case Cell():
+                lines.append(_cell(event))
     return tuple(lines)
 
 
@@ -211,6 +213,39 @@ def _stop(event: Seen) -> Line:
     fields["views"] = _views(reading.differs)
     head = "read" if event.again else "stop"
     return Line(head, (*_who(stop.who), *stop.kind.split()), fields)
+
+
+def _cell(event: Cell) -> Line:
+    """What came of a write: the next stop, what handlers saw, and what the program found."""
+    fields = {"refused": event.refused} if event.refused else {}
+    then, report = event.then, event.report
+    waits = ["asleep"] * event.slept
+    fields["then"] = ",".join([*waits, then.kind.replace(" ", "-") if then else "end"])
+    if then and not then.ended:
+        names = _Names(event.context, then.reading.bits)
+        regs = then.regs
+        fields |= {
+            "orig_ax": names.call(regs["orig_ax"], then.arch), "ax": names.result(regs["ax"]),
+            "ip": names.address(regs["ip"]),
+        }  # fmt: skip
+        if event.shown:
+            fields[event.shown] = _shown(event.shown, regs)
+    names = _Names(event.context, report.bits)
+    if report.frames:
+        fields["frame"] = ",".join(
+            f"{names.result(each.regs['ax'])}@{names.address(each.regs['ip'])}"
+            for each in report.frames
+        )
+    fields["landed"] = names.result(report.out["ax"]) if report.landed else "never"
+    if event.shown and report.landed:
+        fields["found"] = _shown(event.shown, report.out)
+    if event.ending:
+        fields["end"] = event.ending.replace(" ", "-")
+    return Line("cell", event.words, fields)
+
+
+def _shown(name: str, regs: Mapping[str, int]) -> str:
+    return abi.flags(regs[name]) if name == "flags" else f"{regs[name]:x}"
 
 
 def _core(regs: Mapping[str, int], names: _Names) -> dict[str, str]:

@@ -2,8 +2,8 @@
 """Transcripts: the stops of one case as text, one line a stop.
 
 A line is ``HEAD WORD... FIELD=VALUE...``: what it is about (``stop``, ``exit``, ``probe``,
-``control``, ``poke``, ``read``, ``run``), which kind, and the fields in a fixed order. Whitespace
-only separates; two lines are equal when their tokens are.
+``control``, ``poke``, ``read``, ``cell``, ``run``), which kind, and the fields in a fixed order.
+Whitespace only separates; two lines are equal when their tokens are.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-HEADS = ("run", "stop", "read", "poke", "exit", "probe", "control")
+HEADS = ("run", "stop", "read", "poke", "cell", "exit", "probe", "control")
 """The first word of a line: which of the parties speaks."""
 
 

@@ -457,6 +457,7 @@ def _edit(
         do = "write each under [[variant]], with nothing else between them"
         raise UsageError("the variants cannot be edited where they are", str(before.path), do)
     replaced = _rewritten(changes, acceptance)
+    _check_alone(before, replaced)
     for variant in before.variants:
         if variant.like in replaced and variant.name not in replaced:
             _write_transcript(_body(tables, variant.name), variant.transcript)
@@ -466,6 +467,17 @@ def _edit(
         else:
             _split(tables, change, acceptance)
     return str(tomlkit.dumps(document))
+
+
+def _check_alone(before: Expectation, replaced: set[str]) -> None:
+    """Refuse to rewrite a variant that those of another case are like."""
+    for other in sorted(before.path.parent.glob("*.toml")):
+        text = other.read_text()
+        for name in sorted(replaced):
+            if f'"{before.case_id}:{name}"' in text:
+                what = f"the variant {name!r} is what another case's is like"
+                do = "split it with --when, or edit both files by hand"
+                raise UsageError(what, str(other), do)
 
 
 def _tomlkit() -> Any:
@@ -541,12 +553,13 @@ def _rewrite(body: Body, change: Change, acceptance: Acceptance) -> None:
 
 
 def _write_transcript(body: Body, transcript: Transcript) -> None:
-    """Put a transcript in the place of the old one, or of `like` and `replace`."""
+    """Put a transcript in the place of the old one, or of `like`, `replace` and `cells`."""
     old = "like" if _at(body, "like") >= 0 else "transcript"
     _write(body, "transcript", _transcript(transcript), old=old)
-    index = _at(body, "replace")
-    if index >= 0:
-        body[index : index + 1] = _comments(body[index][1])
+    for key in ("replace", "cells"):
+        index = _at(body, key)
+        if index >= 0:
+            body[index : index + 1] = _comments(body[index][1]) if key == "replace" else []
 
 
 def _comments(item: Any) -> Body:

@@ -167,6 +167,7 @@ struct origax_loop {
 struct origax_board *origax_board(void);
 int origax_launch(const char *path);
 int origax_use_up_pids(int below);
+int origax_pass(int pid, long request, long signo);
 int origax_take(int pid, long request, long signo, struct origax_stop *stop);
 int origax_read(int pid, int status, struct origax_stop *stop);
 int origax_narrow(void);

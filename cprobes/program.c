@@ -60,9 +60,11 @@ _Static_assert(sizeof(struct origax_image) == 64 && STACK_SIZE == STACK_BYTES,
 /*
  * void origax_enter(void): load all registers from the board, tell the board,
  * go. POPF comes last but for what touches no flag: with TF in the flags, the
- * trap is taken one instruction later.
+ * trap is taken one instruction later. It does not return: a tracer may have
+ * the program go through its site again, and again come to where sites end.
  */
-extern void origax_enter(void) __attribute__((visibility("hidden")));
+extern void origax_enter(void)
+	__attribute__((visibility("hidden"), noreturn));
 
 static uint64_t target __attribute__((used));
 static uint64_t own_sp __attribute__((used));
@@ -104,17 +106,14 @@ uint64_t origax_vdso __attribute__((visibility("hidden"), used));
 #define EACH_MORE(do)							\
 	do("r15", "0") do("r14", "8") do("r13", "16") do("r12", "24")	\
 	do("r11", "48") do("r10", "56") do("r9", "64") do("r8", "72")
-#define PUSH_MORE PUSH("%r12") PUSH("%r13") PUSH("%r14") PUSH("%r15")
-#define POP_MORE POP("%r15") POP("%r14") POP("%r13") POP("%r12")
 #else
 #define EACH_MORE(do)
-#define PUSH_MORE PUSH("%esi") PUSH("%edi")
-#define POP_MORE POP("%edi") POP("%esi")
 #endif
 
 _Static_assert(offsetof(struct origax_board, in_) == 0 &&
 	       offsetof(struct origax_board, ready) == 216 &&
 	       offsetof(struct origax_board, child) == CHILD_AT &&
+	       offsetof(struct origax_board, result) == NAP_AT &&
 	       offsetof(struct origax_regs, gs) == 208 &&
 	       offsetof(struct origax_regs, sp) == 152 &&
 	       offsetof(struct origax_regs, flags) == 144,
@@ -123,7 +122,6 @@ _Static_assert(offsetof(struct origax_board, in_) == 0 &&
 __asm__(".pushsection .text.origax, \"ax\", @progbits\n"
 	".hidden origax_enter\n.globl origax_enter\n"
 	"origax_enter:\n"
-	PUSH("%" BP) PUSH("%" BX) PUSH_MORE
 	MOV "%" SP ", " AT("own_sp") "\n"
 	LOAD(SP, AT_SP)
 	PUSH(BOARD(AT_FLAGS))
@@ -148,8 +146,8 @@ __asm__(".pushsection .text.origax, \"ax\", @progbits\n"
 	/* C copies by way of es. */
 	"movl %ds, %eax\nmovl %eax, %es\n"
 #endif
-	POP_MORE POP("%" BX) POP("%" BP)
-	"ret\n"
+	"and" W " $-16, %" SP "\n"
+	"call origax_landed\n"
 	/*
 	 * One that first makes the site's call once more, with the registers
 	 * that the site had, and keeps its result.
@@ -165,7 +163,7 @@ __asm__(".pushsection .text.origax, \"ax\", @progbits\n"
 	LOAD(AX, AT_AX) LOAD(CX, AT_CX) LOAD(DX, AT_DX) LOAD(SI, AT_SI)
 	LOAD(DI, AT_DI)
 	"79:\n"
-	LABEL("inner") ENTER LABEL_END
+	LABEL("inner_call") ENTER LABEL_END
 	MOV "%" AX ", " BOARD(AT_RESULT) "\n"
 #ifdef __x86_64__
 	POP("%rdx") POP("%rsi") POP("%rdi")
@@ -527,6 +525,16 @@ static void own_segments(struct origax_regs *in)
 #endif
 }
 
+__attribute__((visibility("hidden"), used, noreturn))
+void origax_landed(void)
+{
+	struct origax_board *board = &origax_shared.board;
+
+	board->out = origax_out;
+	__atomic_store_n(&board->landed, board->landed + 1, __ATOMIC_RELEASE);
+	origax_leave();
+}
+
 static void program(struct origax_board *board)
 {
 	const struct origax_setup *setup;
@@ -567,9 +575,6 @@ static void program(struct origax_board *board)
 		sys(NR(tgkill), sys(NR(getpid), 0, 0, 0, 0),
 		    sys(NR(gettid), 0, 0, 0, 0), SIGSTOP, 0);
 	origax_enter();
-	board->out = origax_out;
-	__atomic_store_n(&board->landed, board->landed + 1, __ATOMIC_RELEASE);
-	origax_leave();
 }
 
 static long map_board(long fd)

@@ -162,12 +162,12 @@ int origax_read(int pid, int status, struct origax_stop *stop)
 }
 
 /*
- * Resume a stopped tracee with a ptrace request (none if 0) and a signal, wait
- * for its next stop or end, and read it. Returns 0; -ETIME past the deadline;
+ * Resume a stopped tracee with a ptrace request (none if 0) and a signal, and
+ * wait for its next stop or end. Returns its status; -ETIME past the deadline;
  * -EINTR when a signal for the caller came first (call again with request 0);
  * otherwise -errno of the request or the wait.
  */
-int origax_take(int pid, long request, long signo, struct origax_stop *stop)
+int origax_pass(int pid, long request, long signo)
 {
 	int status;
 
@@ -178,5 +178,13 @@ int origax_take(int pid, long request, long signo, struct origax_stop *stop)
 			return -ETIME;
 		return -errno;
 	}
-	return origax_read(pid, status, stop);
+	return status;
+}
+
+/* The same, and read it. Returns 0, or what is negative there. */
+int origax_take(int pid, long request, long signo, struct origax_stop *stop)
+{
+	int status = origax_pass(pid, request, signo);
+
+	return status < 0 ? status : origax_read(pid, status, stop);
 }

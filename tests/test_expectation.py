@@ -312,6 +312,67 @@ def test_a_file_is_like_one(tmp_path: Path, name: str) -> None:
         expectation.load(tmp_path, "syscalls.pair.sysenter", VOCABULARY)
 
 
+DOOR = """
+like = "syscalls.pair"
+
+[[variant]]
+name = "base"
+when = "x86_64 and not fred"
+basis = "kernel-source"
+like = "syscalls.pair:base"
+replace = [["39/getpid", "20/getpid"]]
+cells = '''
+stop  syscall-exit  orig_ax=20/getpid ax=0
+'''
+
+[[variant]]
+name = "fred"
+when = "x86_64 and fred"
+basis = "kernel-source"
+like = "base"
+replace = [["0", "1"]]
+"""
+
+
+def door(expected: Path, text: str) -> Expectation:
+    load(expected)
+    write(expected, text, "syscalls/pair.sysenter.toml")
+    return expectation.load(expected, "syscalls.pair.sysenter", VOCABULARY)
+
+
+# A variant is like one of another case, with values replaced, and then with lines of its own in
+# the place of those of the same words; and others are like it.
+def test_a_variant_is_like_another_cases(tmp_path: Path) -> None:
+    base, fred = door(tmp_path, DOOR).variants
+    assert [str(line) for line in base.transcript] == [
+        "stop  syscall-enter  orig_ax=20/getpid ax=-38/ENOSYS ip=call+2 regs=cx:ip",
+        "stop  syscall-exit  orig_ax=20/getpid ax=0", "exit  exited 0",
+    ]  # fmt: skip
+    assert fred.transcript[1].fields == {"orig_ax": "20/getpid", "ax": "1"}
+    assert (fred.transcript[0], fred.transcript[2]) == (base.transcript[0], base.transcript[2])
+    like = door(tmp_path, re.sub(r"replace = .*39.*\n", "", DOOR)).variants[0]
+    assert like.transcript[0].fields["orig_ax"] == "39/getpid"
+
+
+# What it is like must be there, with a transcript of its own, and so must each line that another
+# takes the place of, once.
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ("pair:base", "pear:base", "syscalls/pear.toml"),
+        ("pair:base", "pair:fred", "there is no variant 'syscalls.pair:fred'"),
+        ("stop  syscall-exit", "stop  syscall-none", "does not stand once"),
+        ("39/getpid", "38/getpid", "'38/getpid' cannot be replaced"),
+    ],
+)
+def test_a_variant_is_like_what_is_there(
+    tmp_path: Path, old: str, new: str, what: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        door(tmp_path, DOOR.replace(old, new))
+    assert what in str(caught.value) + caught.value.on
+
+
 # Where no variant fits, or there is no file, the verdict is NOGOLDEN and never a pass.
 def test_no_variant_is_no_golden(tmp_path: Path) -> None:
     wanted = load(tmp_path)

@@ -8,7 +8,7 @@ import functools
 import os
 import signal
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -221,14 +221,29 @@ def take(pid: int, request: int = 0, signo: int = 0) -> bytes:
     :raises OSError: the kernel refused the request or the wait
     """
     stop = ffi.new("struct origax_stop *")
-    result = lib.origax_take(pid, request, signo, stop)
+    _awaited(
+        pid, lambda asked: int(lib.origax_take(pid, asked, signo if asked else 0, stop)), request
+    )
+    return bytes(ffi.buffer(stop))
+
+
+def skip(pid: int, request: int = 0, signo: int = 0) -> int:
+    """Like `take`, but read nothing: returns the status of waitpid."""
+    return _awaited(
+        pid, lambda asked: int(lib.origax_pass(pid, asked, signo if asked else 0)), request
+    )
+
+
+def _awaited(pid: int, call: Callable[[int], int], request: int) -> int:
+    """Make a call that waits, again without a request when a signal for us came first."""
+    result = call(request)
     while result == -errno.EINTR:
-        result = lib.origax_take(pid, 0, 0, stop)
+        result = call(0)
     if result == -errno.ETIME:
         raise Missed(pid)
     if result < 0:
         raise OSError(-result, os.strerror(-result))
-    return bytes(ffi.buffer(stop))
+    return result
 
 
 _HEAD: Final = struct.Struct("=10i4I")

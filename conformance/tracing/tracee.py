@@ -33,6 +33,9 @@ ANY: Final = "RSDTtXZPI"
 NEWBORN: Final = ("event FORK", "event VFORK", "event CLONE")
 """Stops whose message is the pid of a new task."""
 
+TRACED: Final = 0x80
+"""What PTRACE_O_TRACESYSGOOD adds to the signal of a system call's stop."""
+
 CLEANUP: Final = 2000
 """Milliseconds that a killed task may take to go."""
 
@@ -88,7 +91,29 @@ class Told:
     context: Context
 
 
-Event = Heading | Poke | Read | Seen | Told
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What a tracer wrote at a stop, how it went on from there, and what came of that.
+
+    :ivar words: name the cell: the register, the value, the request
+    :ivar refused: the error of a write that the kernel refused
+    :ivar then: the next stop; None if there was none before the program's end
+    :ivar slept: the program slept before it, until it was woken
+    :ivar shown: a register to show besides orig_ax, ax and ip: what was written
+    :ivar ending: how the program ended if it was let go; otherwise empty
+    """
+
+    words: tuple[str, ...]
+    refused: str
+    then: Stop | None
+    slept: bool
+    shown: str
+    report: Report
+    ending: str
+    context: Context
+
+
+Event = Heading | Poke | Read | Seen | Told | Cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +157,14 @@ class Task:
         else:
             self.trace.settle(self.pid, raw)
         return stop
+
+    def skip(self, request: int = 0, signo: int = 0) -> int:
+        """Like :meth:`look`, but read nothing; the signal that stopped it, or 0 at its end."""
+        self.status = snapshot.skip(self.pid, request, signo)
+        if os.WIFSTOPPED(self.status):
+            return os.WSTOPSIG(self.status) & ~TRACED
+        self.trace.bury(self.pid)
+        return 0
 
     def again(self) -> Stop:
         """Read the stop that the task is in once more, through every view."""
@@ -189,10 +222,15 @@ class Task:
             if error:
                 raise OSError(-error, os.strerror(-error))
 
-    def put_back(self, stop: Stop) -> None:
-        """Write all registers as they were at a stop (PTRACE_SETREGS); told in the transcript."""
-        self.hand.setregs(self.pid, stop.regs)
-        self.trace.add_poke("", self.who, regs="saved")
+    def put_back(self, stop: Stop, **changed: int) -> None:
+        """Write all registers as they were at a stop (PTRACE_SETREGS); told in the transcript.
+
+        :param changed: those to be written otherwise
+        """
+        mask = (1 << 8 * requests.WORD_SIZE) - 1
+        words = {name: word & mask for name, word in changed.items()}
+        self.hand.setregs(self.pid, {**stop.regs, **words})
+        self.trace.add_poke("", self.who, regs="saved", **changed)
 
     def narrow_put_back(self, stop: Stop) -> None:
         """Write all registers as a 32-bit tracer does, one by one; told in the transcript."""
@@ -373,7 +411,7 @@ class Trace:
 
     @contextlib.contextmanager
     def launch(
-        self, probe: Probe, options: int = requests.O_BASE, hand: str = ""
+        self, probe: Probe, options: int = requests.O_BASE, hand: str = "", tells: bool = True
     ) -> Iterator[Task]:
         """Launch a program, seize it, and bring it to its gate; kill it at the end.
 
@@ -381,6 +419,7 @@ class Trace:
         program's next kernel entry is its site's.
 
         :param hand: ABI of another tracer's code, ``ia32``, that is to make the requests
+        :param tells: whether the program's report joins the transcript at the end
         """
         if hand:
             self.hand = Remote(hand, self._deadline)
@@ -400,7 +439,10 @@ class Trace:
             raise astray(gate, "its gate", f"site {probe.site}")
         self._know()
         yield task
-        self._report(probe, task, "probe")
+        if tells:
+            self._report(probe, task, "probe")
+        else:
+            self._end()
 
     @contextlib.contextmanager
     def adopt(self, probe: Probe, until: Callable[[Task], None]) -> Iterator[Task]:
@@ -486,6 +528,16 @@ class Trace:
     def board_address(self, member: str) -> int:
         """Address of a member of struct origax_board in that program."""
         return program.board_address(self.image, member)
+
+    def add_cell(
+        self, words: tuple[str, ...], probe: Probe, *, refused: str, then: Stop | None,
+        slept: bool, shown: str, ending: str,
+    ) -> None:  # fmt: skip
+        """Add what came of a write, with what the program itself found on the board."""
+        told = program.report(probe, self.image.bits, "cell", None)
+        self.events.append(
+            Cell(words, refused, then, slept, shown, told, ending, self.context())
+        )
 
     # --- what tasks call ---
 

@@ -12,6 +12,7 @@
  */
 #include "probe.h"
 
+#include <linux/eventpoll.h>
 #include <linux/futex.h>
 #include <linux/io_uring.h>
 #include <asm/poll.h>
@@ -133,6 +134,23 @@ SETUP(poll_blocks)
 	board->in_.ARG2 = 1;
 	board->in_.ARG3 = (unsigned long)board->arg[1];
 	return 0;
+}
+
+/* epoll_wait(pipe, no timeout): EINTR at once (fs/eventpoll.c ep_poll). */
+SETUP(epoll_blocks)
+{
+	static struct epoll_event event = { .events = EPOLLIN };
+	long fd = sys(NR(epoll_create1), 0, 0, 0, 0), error;
+
+	if (fd < 0)
+		return -fd;
+	error = sys(NR(epoll_ctl), fd, EPOLL_CTL_ADD, board->arg[0],
+		    address_of(&event));
+	board->in_.ARG1 = fd;
+	board->in_.ARG2 = address_of(&event);
+	board->in_.ARG3 = 1;
+	board->in_.ARG4 = (unsigned long)-1;
+	return -error;
 }
 
 /* ppoll(pipe, no timeout, arg[1] = signal mask meanwhile): ERESTARTNOHAND. */
