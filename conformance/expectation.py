@@ -513,10 +513,6 @@ def _variant(
         raise table.wrong(what, "name one that has")
     alone = "replace" not in table.data and ("cells" in table.data or ":" in like)
     swaps = _swaps(table) if like and not alone else {}
-    there = {text for line in model or () for text in line.fields.values()}
-    for old in sorted(swaps.keys() - there):
-        do = f"replace a whole value of {like!r}"
-        raise table.wrong(f"{old!r} cannot be replaced: it does not occur", do)
     named = [_named(table, name, shared) for name in _names_of(table)] if like else []
     transcript = own[table.text("name")] if model is None else _replaced(model, swaps, named)
     if "cells" in table.data:
@@ -673,6 +669,14 @@ def check(expectation: Expectation) -> None:
 
 def _check_variant(expectation: Expectation, variant: Variant) -> None:
     on = f"{expectation.path}, variant {variant.name!r}"
+    case_id, colon, name = variant.like.partition(":")
+    own = {each.name: each.transcript for each in expectation.variants}
+    there = _others(path_of(expectation.path.parents[1], case_id)) if colon else own
+    model = there.get(name or case_id, ())
+    values = {text for line in model for text in line.fields.values()}
+    for old in sorted(variant.swaps.keys() - values):
+        do = f"replace a whole value of {variant.like!r}"
+        raise UsageError(f"{old!r} cannot be replaced: it does not occur", on, do)
     for breach in broken(expectation.invariants, variant.transcript):
         raise UsageError(
             f"the golden breaks its own invariant: {breach}",
