@@ -68,6 +68,7 @@ class Nr(IntEnum):
     restart_syscall = 219
     clock_nanosleep = 230
     exit_group = 231
+    epoll_wait = 232
     tgkill = 234
     waitid = 247
     pselect6 = 270
@@ -115,6 +116,7 @@ class Nr32(IntEnum):
     tkill = 238
     futex = 240
     exit_group = 252
+    epoll_wait = 256
     clock_nanosleep = 267
     tgkill = 270
     waitid = 284

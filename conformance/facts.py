@@ -31,7 +31,8 @@ PROGRAMS: Final = Path(__file__).resolve().parent / "_programs"
 RAN: Final = 42
 """Exit status of a freestanding program that says yes. Of cprobes/freestanding/true.c: the kernel
 loaded it, and its door works; of icebp.c: it was interrupted by the same INT1 twice; of data.c: an
-instruction in its data was executed."""
+instruction in its data was executed; of namespace.c: its child was process 1; of nobody.c:
+it became another user."""
 EXEC_SECONDS: Final = 5.0
 """A program that only exits and has not after this long never will."""
 ROUNDS: Final = 4
@@ -40,6 +41,9 @@ READS: Final = 4
 CLOCK: Final = re.compile(r"(timer|hpet|rtc)\d*")
 """Who handles a clock's interrupt in a numbered row (arch/x86/kernel/time.c and hpet.c,
 drivers/rtc/rtc-cmos.c, arch/x86/xen/time.c)."""
+OWN_MACHINE: Final = "origax.own_machine"
+"""Option of the kernel's command line with which the guests of `origax kernels run` are booted. The
+kernel takes it for a module's, and ignores it."""
 BLOCK: Final = 4096
 """Bytes of one direct read: a multiple of every disk's logical block."""
 TICK_SECONDS: Final = 0.1
@@ -253,6 +257,19 @@ VOCABULARY: Final[Mapping[str, Fact]] = {
             ("notify_killable", bool, "seccomp(2) of no filter, with a listener and "
              "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, fails with EFAULT: it knows the flags.",
              "use Linux 5.19 or later with CONFIG_SECCOMP_FILTER"),
+            ("io_uring", bool, "io_uring_setup(2) without parameters fails with EFAULT, not with "
+             "ENOSYS or EPERM.",
+             "use a kernel with CONFIG_IO_URING, set kernel.io_uring_disabled to 0, and allow "
+             "io_uring in the container's seccomp profile"),
+            ("pid_namespace", bool, "conformance/_programs/namespace_x86_64 (namespace_ia32 for a "
+             "32-bit Python), when executed, has a child that is process 1 of a PID namespace.",
+             "run as root, or allow user namespaces (user.max_user_namespaces), on a kernel with "
+             "CONFIG_PID_NS and CONFIG_USER_NS"),
+            ("nobody", bool, "conformance/_programs/nobody_x86_64 (nobody_ia32 for a 32-bit "
+             "Python), when executed, may become user 65534; and /proc/sys/fs/suid_dumpable is not "
+             "1.",
+             "run as root, in a container that has the user 65534, with fs.suid_dumpable at 0 or "
+             "2"),
             ("ldt", bool, "modify_ldt(2) reads this process's table.",
              "use a kernel with CONFIG_MODIFY_LDT_SYSCALL"),
             ("vm86", bool, "The kernel is 32-bit, and vm86old(2) of no pointer fails with EFAULT, "
@@ -263,6 +280,11 @@ VOCABULARY: Final[Mapping[str, Fact]] = {
              "O_ASYNC on it, succeed.",
              "run as root or set kernel.perf_event_paranoid to 2 or less, and allow "
              "perf_event_open in the container's seccomp profile"),
+            ("perf_switches", bool, "perf_event_open of this process's context switches, which "
+             "the kernel makes, succeeds; false under TCG (virt), where the kernel may die of "
+             "patching that in.",
+             "run on a processor, or a guest of KVM, as root or with kernel.perf_event_paranoid at "
+             "1 or less, and allow perf_event_open in the container's seccomp profile"),
             ("syscall_events", bool, "The id of raw_syscalls:sys_enter can be read from "
              "/sys/kernel/tracing or /sys/kernel/debug/tracing, and perf_swclock; false under TCG "
              "(virt), where the kernel may die of patching a tracepoint in.",
@@ -291,6 +313,13 @@ VOCABULARY: Final[Mapping[str, Fact]] = {
             ("device_name", str, "What /proc/interrupts calls that row; empty without one.", ""),
             ("device_irq", int, "That row's number; -1 without one.", ""),
             ("device_cpu", int, "The CPU on which it counts; -1 without one.", ""),
+            ("own_machine", bool, f"{OWN_MACHINE} on /proc/cmdline: this boot is origax's own, to "
+             "change what it likes.", "boot this kernel in a guest: origax kernels run"),
+            ("device_moves", bool, "The device is a disk read as such, not a file that others' "
+             "reads come beside, and writing back what its row's smp_affinity_list says succeeds; "
+             "false without own_machine, where it is not tried.",
+             "run as root in a guest whose disk has one interrupt for all queues (QEMU: -device "
+             "virtio-blk-pci,drive=d0,num-queues=2,vectors=2)"),
         ),
     ]
 }  # fmt: skip
@@ -303,6 +332,8 @@ PASSING: Final[Mapping[str, str]] = {
     "device_name": "is one machine's",
     "device_irq": "is given anew at each boot",
     "device_cpu": "changes from boot to boot",
+    "own_machine": "says what may be done to one boot, not what it does",
+    "device_moves": "likewise: it is not tried on another's machine",
 }
 """Facts of one run, boot or machine, and why each says nothing of the environment.
 
@@ -417,6 +448,7 @@ class Sources:
     cmdline: str = ""
     meltdown: str = ""
     ptrace_scope: str = ""
+    suid_dumpable: str = ""
     core_pattern: str = ""
     os_release: str = ""
     signature: str = ""
@@ -450,6 +482,7 @@ def sources(root: Path = Path("/")) -> Sources:
         cmdline=text("proc/cmdline").strip(),
         meltdown=text("sys/devices/system/cpu/vulnerabilities/meltdown"),
         ptrace_scope=text("proc/sys/kernel/yama/ptrace_scope"),
+        suid_dumpable=text("proc/sys/fs/suid_dumpable"),
         core_pattern=text("proc/sys/kernel/core_pattern").rstrip("\n"),
         os_release=text("etc/os-release", "usr/lib/os-release"),
         signature=text("proc/version_signature"),
@@ -650,10 +683,10 @@ def _libc() -> Any:
 
 _NUMBERS: Final = (
     {"modify_ldt": 154, "perf_event_open": 298, "seccomp": 317, "membarrier": 324, "rseq": 334,
-     "pidfd_getfd": 438}
+     "io_uring_setup": 425, "pidfd_getfd": 438}
     if sys.maxsize > 1 << 32
     else {"vm86old": 113, "modify_ldt": 123, "perf_event_open": 336, "seccomp": 354,
-          "membarrier": 375, "rseq": 386, "pidfd_getfd": 438}
+          "membarrier": 375, "rseq": 386, "io_uring_setup": 425, "pidfd_getfd": 438}
 )  # fmt: skip
 """Of arch/x86/entry/syscalls/: Python and glibc wrap none of them."""
 
@@ -709,20 +742,23 @@ def realtime_allowed() -> bool:
     return True
 
 
-def counts(kind: int, config: int, asynchronous: bool) -> bool:
+def counts(kind: int, config: int, asynchronous: bool = False, kernel: bool = False) -> bool:
     """Try to open a performance counter on this process.
 
     :param kind: PERF_TYPE_HARDWARE (0) or PERF_TYPE_SOFTWARE (1)
-    :param config: PERF_COUNT_HW_CPU_CYCLES (0) or PERF_COUNT_SW_CPU_CLOCK (0)
+    :param config: PERF_COUNT_HW_CPU_CYCLES (0), or PERF_COUNT_SW_CPU_CLOCK (0) or
+        CONTEXT_SWITCHES (3)
     :param asynchronous: it must take O_ASYNC, too
+    :param kernel: it must count in the kernel, too
     """
     import fcntl
     import struct
 
     disabled, exclude_kernel, exclude_hv, cloexec = 1 << 0, 1 << 5, 1 << 6, 8
+    excluded = disabled | (0 if kernel else exclude_kernel | exclude_hv)
     attr = struct.pack(
         "=IIQQQQQIIQ",
-        *(kind, 64, config, 1_000_000, 0, 0, disabled | exclude_kernel | exclude_hv, 0, 0, 0),
+        *(kind, 64, config, 1_000_000, 0, 0, excluded, 0, 0, 0),
     )
     fd = _syscall("perf_event_open", attr, 0, -1, -1, cloexec)
     if fd < 0:
@@ -777,6 +813,13 @@ def notify_killable() -> bool:
     return _syscall("seccomp", set_filter, new_listener | wait_killable, None) == -errno.EFAULT
 
 
+def io_uring() -> bool:
+    """Ask io_uring_setup(2) for a ring whose parameters are nowhere."""
+    import errno
+
+    return _syscall("io_uring_setup", 1, None) == -errno.EFAULT
+
+
 def ldt() -> bool:
     """Ask modify_ldt(2) for none of this process's table."""
     return _syscall("modify_ldt", 0, None, 0) == 0
@@ -805,6 +848,7 @@ def permission_facts(source: Sources, i386: bool, virt: str) -> dict[str, Value]
     import resource
 
     swclock = counts(1, 0, asynchronous=True)
+    own = "x86_64" if sys.maxsize > 1 << 32 else "ia32"
     status = fields(source.status)
     cap_sys_ptrace = 1 << 19
     return {
@@ -821,11 +865,15 @@ def permission_facts(source: Sources, i386: bool, virt: str) -> dict[str, Value]
         "membarrier_rseq": membarrier_rseq(),
         "pidfd_getfd": pidfd_getfd(),
         "notify_killable": notify_killable(),
+        "io_uring": io_uring(),
+        "pid_namespace": executes(_program(own, "namespace"))[0],
+        "nobody": executes(_program(own, "nobody"))[0] and _number(source.suid_dumpable) != 1,
         "ldt": ldt(),
         "vm86": vm86(i386),
         "perf_swclock": swclock,
+        "perf_switches": virt != "tcg" and counts(1, 3, kernel=True),
         "syscall_events": swclock and virt != "tcg" and os.access(tracepoint("sys_enter"), os.R_OK),
-        "pmu": counts(0, 0, asynchronous=False),
+        "pmu": counts(0, 0),
     }
 
 
@@ -1042,8 +1090,23 @@ def local_timer() -> bool:
     return before is not None and moved
 
 
-def interrupt_facts(device: Device | None, cpus: int) -> dict[str, Value]:
+def affinity(irq: int) -> Path:
+    """Where an interrupt's affinity is read and written, as a list of CPUs."""
+    return Path(f"/proc/irq/{irq}/smp_affinity_list")
+
+
+def moves(irq: int) -> bool:
+    """Set an interrupt's affinity to what it is: not so of one that the kernel manages."""
+    try:
+        affinity(irq).write_text(affinity(irq).read_text(encoding="ascii"), encoding="ascii")
+    except OSError:
+        return False
+    return True
+
+
+def interrupt_facts(device: Device | None, cpus: int, cmdline: str) -> dict[str, Value]:
     """Give the facts of group "interrupts"."""
+    own = OWN_MACHINE in cmdline.split()
     return {
         "interrupt_counts": "LOC" in read_interrupts(),
         "local_timer": local_timer(),
@@ -1053,6 +1116,9 @@ def interrupt_facts(device: Device | None, cpus: int) -> dict[str, Value]:
         "device_name": device.name if device else "",
         "device_irq": device.irq if device else -1,
         "device_cpu": device.cpu if device else -1,
+        "own_machine": own,
+        "device_moves": own and device is not None and device.path.is_block_device()
+        and moves(device.irq),
     }
 
 
@@ -1104,7 +1170,7 @@ def collect(expected: Path) -> Environment:
         "syscall32": vdso == 2,
         "vsyscall": vsyscall(source.maps),
         **permission_facts(source, bool(kernel["i386"]), str(cpu["virt"])),
-        **interrupt_facts(block_device(), len(os.sched_getaffinity(0))),
+        **interrupt_facts(block_device(), len(os.sched_getaffinity(0)), source.cmdline),
         **{change.name: version.includes(change.since, change.backports) for change in known},
     }
     build = {

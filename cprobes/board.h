@@ -33,6 +33,7 @@ enum origax_disposition {
 	ORIGAX_IGNORE = 1,		/* SIG_IGN */
 	ORIGAX_OLD = 2,			/* no SA_SIGINFO, in 32-bit programs */
 	ORIGAX_BY_VDSO = 4,		/* no SA_RESTORER, likewise */
+	ORIGAX_CALLS = 8,		/* a handler that makes the site's call */
 };
 
 struct origax_board {

@@ -96,6 +96,8 @@
 #define N_read "0"
 #define N_getpid "39"
 #define N_getppid "110"
+#define N_clone "56"
+#define N_kill "62"
 #define N_exit "60"
 #define N_wait4 "61"
 #define N_pause "34"
@@ -128,6 +130,8 @@
 #define N_read "3"
 #define N_getpid "20"
 #define N_getppid "64"
+#define N_clone "120"
+#define N_kill "37"
 #define N_exit "1"
 #define N_wait4 "114"
 #define N_pause "29"
@@ -172,6 +176,9 @@
 /* Where a site that makes a process leaves its pid: origax_shared + this. */
 #define CHILD_AT 240
 
+/* Where setup busy leaves a struct timespec, likewise. */
+#define NAP_AT 864
+
 /* A preparation, run before the site, in the program's own process. */
 #define SETUP(name)							\
 	__attribute__((used, visibility("hidden")))			\
@@ -183,6 +190,7 @@
 	int setup_##name(struct origax_board *board)
 
 extern void origax_handler(void) __attribute__((visibility("hidden")));
+extern void origax_calling_handler(void) __attribute__((visibility("hidden")));
 extern void origax_restorer(void) __attribute__((visibility("hidden")));
 #ifndef __x86_64__
 extern void origax_old_handler(void) __attribute__((visibility("hidden")));

@@ -19,6 +19,7 @@ _Static_assert(sizeof(struct origax_regs) == 27 * 8 &&
 	       offsetof(struct origax_board, tracer) == 596 &&
 	       offsetof(struct origax_board, vdso) == 616 &&
 	       offsetof(struct origax_board, out) == 648 &&
+	       offsetof(struct origax_board, result) == 864 &&
 	       offsetof(struct origax_board, text) ==
 	       648 + 27 * 8 + 24 * 8 + 16 * sizeof(struct origax_frame),
 	       "the layout is that of 64-bit code");
@@ -89,6 +90,7 @@ uint64_t origax_vdso __attribute__((visibility("hidden"), used));
 #define AT_FS "200"
 #define AT_GS "208"
 #define AT_READY "216"
+#define AT_RESULT "864"
 
 #define MOV "mov" W " "
 #define LOAD(reg, at) MOV BOARD(at) ", %" reg "\n"
@@ -111,6 +113,7 @@ uint64_t origax_vdso __attribute__((visibility("hidden"), used));
 _Static_assert(offsetof(struct origax_board, in_) == 0 &&
 	       offsetof(struct origax_board, ready) == 216 &&
 	       offsetof(struct origax_board, child) == CHILD_AT &&
+	       offsetof(struct origax_board, result) == NAP_AT &&
 	       offsetof(struct origax_regs, gs) == 208 &&
 	       offsetof(struct origax_regs, sp) == 152 &&
 	       offsetof(struct origax_regs, flags) == 144,
@@ -145,6 +148,29 @@ __asm__(".pushsection .text.origax, \"ax\", @progbits\n"
 #endif
 	"and" W " $-16, %" SP "\n"
 	"call origax_landed\n"
+	/*
+	 * One that first makes the site's call once more, with the registers
+	 * that the site had, and keeps its result.
+	 */
+	".hidden origax_calling_handler\n.globl origax_calling_handler\n"
+	LABEL_ENTRY("calling_handler", 0)
+	"78: origax_calling_handler:\n"
+#ifdef __x86_64__
+	PUSH("%rdi") PUSH("%rsi") PUSH("%rdx")
+#else
+	PUSH("%eax") PUSH("%edx") PUSH("%ecx")
+#endif
+	LOAD(AX, AT_AX) LOAD(CX, AT_CX) LOAD(DX, AT_DX) LOAD(SI, AT_SI)
+	LOAD(DI, AT_DI)
+	"79:\n"
+	LABEL("inner_call") ENTER LABEL_END
+	MOV "%" AX ", " BOARD(AT_RESULT) "\n"
+#ifdef __x86_64__
+	POP("%rdx") POP("%rsi") POP("%rdi")
+#else
+	POP("%ecx") POP("%edx") POP("%eax")
+#endif
+	"jmp origax_handler\n"
 	/*
 	 * The handler proper is C; it is handed the stack pointer of its
 	 * first instruction besides. Its arguments are in di, si and dx, or
@@ -402,6 +428,8 @@ static void set_handler(struct action *act, uint64_t flags, uint32_t how)
 		act->restorer = (uintptr_t)origax_old_restorer;
 	}
 #endif
+	if (how & ORIGAX_CALLS)
+		act->handler = (uintptr_t)origax_calling_handler;
 	if (how & ORIGAX_IGNORE)
 		act->handler = 1;	/* SIG_IGN */
 	if (how & ORIGAX_BY_VDSO) {

@@ -80,7 +80,8 @@ def test_own_names(expected: Path) -> None:
     assert max(map(len, names)) <= 63
 
 
-# Where two doors lead to one table, a case at one of the vDSO's is one at the other, too.
+# Where two doors lead to one table, a case at one of the vDSO's is one at the other, too; but what
+# SYSRET alone does is not seen behind SYSENTER.
 def test_both_fast_doors() -> None:
     ids = {case.id for case in all_cases()}
     fast = {name.removesuffix(".syscall32") for name in ids if name.endswith(".syscall32")}
@@ -89,6 +90,7 @@ def test_both_fast_doors() -> None:
     } | {
         f"{case.id}.sysenter" for case in all_cases()
         if case.door == "syscall32" and not case.id.endswith(".syscall32")
+        and case.id != "syscalls.sysret_stack_32"
     }  # fmt: skip
 
 

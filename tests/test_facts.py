@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from conformance import facts
+from conformance.doors import OWN
 from conformance.errors import HarnessError, OrigaxError, UsageError
 from conformance.facts import Cpuid, Environment, Interrupt, Sources, Version
 from conformance.strays import children
@@ -397,6 +398,26 @@ def test_executable_data(environment: Environment) -> None:
     assert facts.executes(program)[0] == environment.facts["executable_data"]
 
 
+# Whether a PID namespace and another user can be had is what programs of the tracer's width say; a
+# user alone is not enough where the kernel leaves a program dumpable that was another's.
+@pytest.mark.parametrize(
+    ("status", "dumpable", "namespace", "nobody"),
+    [(42, "0\n", True, True), (42, "2\n", True, True), (42, "1\n", True, False),
+     (1, "0\n", False, False)],
+)  # fmt: skip
+def test_programs_of_permissions(
+    status: int, dumpable: str, namespace: bool, nobody: bool, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    for name in ("namespace", "nobody"):
+        (tmp_path / f"{name}_{OWN.abi}").write_text(f"#!/bin/sh\nexit {status}\n")
+        (tmp_path / f"{name}_{OWN.abi}").chmod(0o755)
+    monkeypatch.setattr(facts, "PROGRAMS", tmp_path)
+    source = Sources("6.1", "", suid_dumpable=dumpable)
+    found = facts.permission_facts(source, i386=False, virt="none")
+    assert (found["pid_namespace"], found["nobody"]) == (namespace, nobody)
+
+
 # Counts go by CPU number, also where a CPU is offline; ERR and MIS have one count.
 def test_interrupts_are_parsed() -> None:
     rows = facts.parse_interrupts(INTERRUPTS)
@@ -646,3 +667,29 @@ def test_trying_leaves_nothing() -> None:
     before = (os.sched_getscheduler(0), children())
     facts.permission_facts(Sources("6.1", ""), i386=False, virt="none")
     assert (os.sched_getscheduler(0), children()) == before
+
+
+# An interrupt's affinity is set, to what it is, only on a machine that was booted for origax.
+@pytest.mark.parametrize(
+    ("cmdline", "own", "moves"),
+    [("quiet origax.own_machine", True, True), ("quiet", False, False),
+     ("init=/origax.own_machine", False, False)],
+)  # fmt: skip
+def test_own_machine(cmdline: str, own: bool, moves: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+    monkeypatch.setattr(facts, "moves", lambda irq: not tried.append(irq))
+    monkeypatch.setattr(Path, "is_block_device", lambda path: path.name == "vda")
+    found = facts.interrupt_facts(facts.Device(Path("/dev/vda"), "disk", 25, 0), 2, cmdline)
+    assert (found["own_machine"], found["device_moves"], tried) == (own, moves, [25] * moves)
+    found = facts.interrupt_facts(facts.Device(Path("/etc/passwd"), "root", 26, 0), 2, cmdline)
+    assert not found["device_moves"] and tried == [25] * moves
+
+
+# One whose affinity the kernel manages refuses even what it is.
+def test_managed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(facts, "affinity", lambda irq: tmp_path / str(irq))
+    (tmp_path / "25").write_text("0-1\n")
+    (tmp_path / "26").mkdir()
+    assert facts.moves(25)
+    assert (tmp_path / "25").read_text() == "0-1\n"
+    assert not facts.moves(26)

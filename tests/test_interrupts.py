@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from conformance._native import ffi, lib
@@ -17,7 +17,7 @@ from conformance._native import ffi, lib
 from conformance import expectation
 from conformance.abi import REGISTERS, WORD
 from conformance.cases import Probe, interrupts
-from conformance.cases.interrupts import Tally
+from conformance.cases.interrupts import Course, Tally
 from conformance.doors import DOORS
 from conformance.errors import HarnessError
 from conformance.expectation import Judgement
@@ -246,3 +246,81 @@ def test_padding(name: str) -> None:
 # The causes of frames have the numbers of the C side.
 def test_causes() -> None:
     assert lib.ORIGAX_READ == Kind.READ
+
+
+class Interrupt:
+    """A disk's interrupt, its files, and a loop of requests that raise it.
+
+    :param sticks: after so many moves its vector is released no more
+    """
+
+    def __init__(self, place: Path, sticks: int = 1000) -> None:
+        self.ended = False
+        self.provoked = 0
+        self.cpu = 0
+        self.sticks = sticks
+        self.wanted = place / "smp_affinity_list"
+        self.effective = place / "effective_affinity_list"
+        self.table = place / "interrupts"
+        self.counts = [0, 0]
+        self.wanted.write_text("0-1\n")
+        self.tell()
+
+    def tell(self) -> None:
+        self.effective.write_text(f"{self.cpu}\n")
+        counts = " ".join(map(str, self.counts))
+        self.table.write_text(f"   CPU0  CPU1\n125: 7 7 x\n 25: {counts} x-edge  disk\n")
+
+    def take(self) -> None:
+        self.provoked += 1
+        self.counts[self.cpu] += 1
+        wanted = self.wanted.read_text().strip()
+        if wanted in ("0", "1") and int(wanted) != self.cpu and self.sticks:
+            self.cpu, self.sticks = int(wanted), self.sticks - 1
+        self.tell()
+
+
+def course(interrupt: Interrupt, monkeypatch: pytest.MonkeyPatch) -> tuple[Course, list[int]]:
+    """A course of that interrupt, and the CPUs on which tracer and program go on."""
+    went: list[int] = []
+    monkeypatch.setattr(interrupts, "affinity", lambda irq: interrupt.wanted)
+    monkeypatch.setattr(interrupts, "PATIENCE", 0.05)
+    monkeypatch.setattr(frames, "INTERRUPTS", interrupt.table)
+    monkeypatch.setattr(os, "sched_setaffinity", lambda pid, cpus: went.extend(cpus))
+    trace: Any = SimpleNamespace(cpu=0)
+    trace.move = lambda cpu: setattr(trace, "cpu", cpu)
+    return Course(trace, cast(Task, SimpleNamespace(pid=PID)), cast(Frames, interrupt), "25"), went
+
+
+# An interrupt that can be moved is followed, and counted where it is and over all.
+def test_course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, went = course(Interrupt(tmp_path), monkeypatch)
+    assert [made.move(cpu) and made.arrives() for cpu in (1, 0, 1)] == [True] * 3
+    assert went == [1, 0, 1]
+    assert made.interrupts() == 3 * (1 + interrupts.THERE)
+
+
+# One whose old vector is kept goes nowhere again, and the program stays where it is.
+def test_course_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, went = course(Interrupt(tmp_path, sticks=1), monkeypatch)
+    assert [made.move(1), made.arrives(), made.move(0)] == [True, True, False]
+    assert went == [1]
+
+
+# Interrupts elsewhere are not taken for those of this CPU.
+def test_course_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupt = Interrupt(tmp_path)
+    made, _ = course(interrupt, monkeypatch)
+    assert made.move(1)
+    interrupt.cpu = 0
+    assert not made.arrives()
+
+
+# Whatever becomes of a case, the affinity is in the end what it was.
+def test_affinity_is_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupt = Interrupt(tmp_path)
+    monkeypatch.setattr(interrupts, "affinity", lambda irq: interrupt.wanted)
+    with pytest.raises(KeyError), interrupts.put_back(25):
+        interrupt.wanted.write_text("1")
+        raise KeyError
+    assert interrupt.wanted.read_text() == "0-1\n"

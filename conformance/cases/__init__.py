@@ -24,6 +24,7 @@ class Handler:
 
     :param old: one without SA_SIGINFO, whose frame is another in a 32-bit program
     :param by_vdso: without SA_RESTORER: a 32-bit program's vDSO returns from it
+    :param calls: it first makes the call that the site makes, too; its result is ``result[0]``
     """
 
     signo: int
@@ -31,6 +32,7 @@ class Handler:
     ignore: bool = False
     old: bool = False
     by_vdso: bool = False
+    calls: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import signal
+import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from conformance import abi
 from conformance.abi import error_name
 from conformance.cases import Handler, Probe, case, events, filters, restarts
 from conformance.cases.restarts import (
@@ -105,6 +108,34 @@ def stopped_(trace: Trace) -> None:
                     complete(task, GO_ON, release)
         with making(trace, call) as (probe, release):
             untraced(trace, probe, STOP, GO_ON, release)
+
+
+@case("attach.stopped_threads", door="syscall64", also=events.CODES, covers=[44, 48, 134])
+def stopped_threads(trace: Trace) -> None:
+    """Send SIGSTOP to a program of two threads, of which one sleeps and the other is at its first
+    stop: the first that takes it stops both, each with a stop of its own. PTRACE_LISTEN one, send
+    SIGCONT, and resume both: each is told, and one of them takes the signal. Kill them.
+    """
+    probe = Probe(
+        site="clone_exec", setup="heir", regs=trace.door.call("clone", events.THREAD),
+        text=events.true(trace.door.abi),
+    )  # fmt: skip
+    with trace.launch(probe, events.BIRTHS) as task:
+        thread = events.bear(trace, task)
+        thread.take()
+        task.syscall()
+        doze(task, requests.CONT)
+        os.kill(task.pid, signal.SIGSTOP)
+        task.cont(task.take().signo)
+        thread.cont()
+        requests.listen(task.pid)
+        os.kill(task.pid, signal.SIGCONT)
+        task.take()
+        task.cont()
+        thread.cont()
+        thread.kill()
+        task.take()
+    trace.control(probe)
 
 
 @case("attach.left_stopped", door="syscall64", also=CALLS, covers=[46, 135, 136, 137])
@@ -281,6 +312,48 @@ def parting_signal(trace: Trace) -> None:
     for a signal and from those of a call, and lost from all others.
     """
     leave(trace, FIRST)
+
+
+NEW_TASKS: Final[Mapping[str, int]] = {
+    "FORK": signal.SIGCHLD, "CLONE": 0, "VFORK": events.CLONE_VFORK | events.CLONE_VM,
+    "VFORK_DONE": events.CLONE_VFORK | events.CLONE_VM, "child": signal.SIGCHLD,
+}  # fmt: skip
+"""Stops of a birth: the events of the parent, and the child's first one; and flags of clone()."""
+
+
+def leave_birth(trace: Trace, where: str, probe: Probe, signo: int) -> None:
+    """Detach from one of two tasks at that stop, and see the ends of both."""
+    with trace.launch(probe, events.VFORKS) as task:
+        child = events.bear(trace, task)
+        if where == "child":
+            child.take()
+            child.detach(signo)
+            child.until_dead()
+            task.syscall()
+            task.finish()
+            return
+        if where == "VFORK_DONE":
+            task.resume()
+            events.live(child)
+            task.take()
+        task.detach(signo)
+        if where != "VFORK_DONE":
+            events.live(child)
+        task.take()
+
+
+@case("attach.detached_birth", door="syscall64", also=events.CODES, covers=[58, 136])
+def detached_birth(trace: Trace) -> None:
+    """Detach a task from the event of each kind of birth, where its child stays traced, or the
+    child from its first stop, where its parent does; with no signal, and with SIGUSR1, which has a
+    handler and is lost.
+    """
+    for where, flags in NEW_TASKS.items():
+        for signo in (0, FIRST):
+            trace.heading(stop=where)
+            probe = replace(events.clone(trace, flags), handlers=[Handler(FIRST)])
+            leave_birth(trace, where, probe, signo)
+        trace.control(probe)
 
 
 # What is run meanwhile: a call that a tracer has the program make
@@ -598,6 +671,112 @@ def seize_without_power(task: Task) -> None:
     """Tell what the kernel answers to PTRACE_SEIZE by a thread without capabilities."""
     give_up_power()
     events.ask(task, SEIZE=lambda: requests.seize(task.pid, 0))
+
+
+USERS: Final[Mapping[str, int]] = {
+    "other": 1 | 8, "effective": 2 | 8, "was": 4, "was_dumpable": 4 | 8,
+}  # fmt: skip
+"""Whose a program of root's is, for setup nobodys_read: another user's, by its effective id alone,
+or root's again; that has left it undumpable, or it is dumpable again, as the others are."""
+
+
+@case("attach.other_user", door="syscall64", also=events.CODES, covers=[140],
+      needs=["nobody", "ptrace_any"])  # fmt: skip
+def other_user(trace: Trace) -> None:
+    """Attach, as root and with no effective capability, to a program that sleeps in read(), once it
+    is another user's, by all ids or by one, or is root's again; then with CAP_SYS_PTRACE to that of
+    another user. The tracer is a thread that ends. Let the call go.
+    """
+    for name, how in USERS.items():
+        trace.heading(user=name)
+        call = replace(READ, setup="nobodys_read")
+        with (
+            making(trace, call) as (probe, release),
+            sleeping(trace, replace(probe, args=[*probe.args, how])) as task,
+        ):
+            apart(trace, partial(seize_without_power, task))
+            if name == "other":
+                apart(trace, lambda: events.ask(
+                    task, SEIZE_capable=lambda: requests.seize(task.pid, 0)))
+            release(task)
+            task.take()
+    released(trace, READ)
+
+
+# A tracer that a filter refuses a request, as containers did
+
+
+NO_NEW_PRIVS: Final = 38
+SET_MODE_FILTER: Final = 2
+SET_SECCOMP: Final = 22
+PTRACE_CALL: Final = 101 if requests.BITS == 64 else 26
+
+
+def refuse(request: int) -> None:
+    """Have seccomp answer that ptrace request of this thread's with EPERM, as long as it lives."""
+    load, equal, give = 0x20, 0x15, 0x06
+    instructions = (
+        (load, 0, 0, 0), (equal, 0, 3, PTRACE_CALL), (load, 0, 0, 16), (equal, 0, 1, request),
+        (give, 0, 0, filters.ERRNO | errno.EPERM), (give, 0, 0, filters.ALLOW),
+    )  # fmt: skip
+    code = b"".join(struct.pack("=HBBI", *each) for each in instructions)
+    buffer = ctypes.create_string_buffer(code, len(code))
+    program_ = struct.pack("@HP", len(instructions), ctypes.addressof(buffer))
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(NO_NEW_PRIVS, 1, 0, 0, 0) or libc.prctl(
+        SET_SECCOMP, SET_MODE_FILTER, ctypes.c_char_p(program_)
+    ):
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
+def tell_apart(trace: Trace, task: Task) -> None:
+    """Add to the transcript what tells a call's table and its width without the request.
+
+    They are cs, the number, the length of the register set, and the instruction behind which the
+    program is.
+    """
+    bits = requests.BITS
+    words = {
+        name: requests.peekuser(task.pid, requests.LAYOUT.index(name) * bits // 8) & (1 << bits) - 1
+        for name in ("cs", "orig_ax", "ax", "ip")
+    }
+    code = requests.peektext(task.pid, words["ip"] - 2).to_bytes(8, "little")[:2]
+    refused = requests.error_of(lambda: requests.get_syscall_info(task.pid, 88))
+    trace.add_read(
+        "stop", GET_SYSCALL_INFO=refused or "0", cs=hex(words["cs"]), code=code.hex(),
+        regset=len(requests.getregset(task.pid, 1024)),
+        orig_ax=abi.call(words["orig_ax"], trace.door.numbers, bits),
+        ax=abi.result(words["ax"], bits),
+    )  # fmt: skip
+
+
+def without_info(trace: Trace, task: Task, release: restarts.Action) -> None:
+    """Trace a program that sleeps in a call, to that call's end; tell each of its stops apart."""
+
+    def stop(request: Callable[[], None]) -> None:
+        request()
+        trace.wait_for(lambda: os.waitpid(task.pid, os.WNOHANG | WALL)[0] == task.pid)
+
+    refuse(requests.GET_SYSCALL_INFO)
+    requests.seize(task.pid, requests.O_BASE)
+    stop(lambda: requests.interrupt(task.pid))
+    stop(lambda: requests.resume(task.pid, requests.SYSCALL))
+    tell_apart(trace, task)
+    release(task)
+    stop(lambda: requests.resume(task.pid, requests.SYSCALL))
+    tell_apart(trace, task)
+    requests.detach(task.pid)
+
+
+@case("attach.without_info", door="syscall64", also=CALLS, covers=[127])
+def without_info_(trace: Trace) -> None:
+    """A filter refuses PTRACE_GET_SYSCALL_INFO to the tracer, a thread that ends: follow read()
+    from its enter stop to its exit stop by what else there is.
+    """
+    with making(trace, READ) as (probe, release), sleeping(trace, probe) as task:
+        apart(trace, partial(without_info, trace, task, release))
+        task.take()
+    released(trace, READ)
 
 
 # Who waits

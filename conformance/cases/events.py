@@ -15,6 +15,7 @@ from conformance.doors import CALLS
 from conformance.strays import WALL
 from conformance.tracing import requests
 from conformance.tracing.image import executable
+from conformance.tracing.snapshot import Siginfo
 from conformance.tracing.tracee import Task, Trace
 
 BASE = requests.O_BASE
@@ -169,6 +170,113 @@ def clone_ptrace(trace: Trace) -> None:
     with trace.launch(clone(trace, CLONE_UNTRACED | signal.SIGCHLD), BIRTHS) as task:
         task.syscall()
         task.born(task.look(requests.SYSCALL)).until_dead()
+        task.finish()
+    trace.control(probe)
+
+
+# A PID namespace, whose processes have other pids in there than for the tracer
+
+
+def sender(task: Task) -> None:
+    """Add to the transcript who sent the signal of a stop: a pid of the receiver's namespace."""
+    info = Siginfo.parse(requests.getsiginfo(task.pid), requests.BITS)
+    task.trace.add_read("siginfo", task.who, sender=info.pid)
+
+
+def init(trace: Trace, task: Task) -> Task:
+    """Take a program through the call that makes the first process of a namespace; give that."""
+    task.syscall()
+    first = trace.child(task.syscall().message, "child")
+    first.take()
+    return first
+
+
+def second(trace: Trace, first: Task) -> Task:
+    """Take that process through the call that makes another, to the event; give the new one."""
+    first.syscall()
+    stop = first.look(requests.SYSCALL)
+    other = trace.child(stop.message, "second")
+    trace.add_stop(stop)
+    return other
+
+
+def fork_init(trace: Trace, flags: int) -> Probe:
+    """A program whose child is the first process of a namespace, and makes another there."""
+    return Probe(
+        site="fork_init", setup="apart", regs=trace.door.call("fork"), args=[flags]
+    )  # fmt: skip
+
+
+@case("events.namespace", door="syscall64", also=CODES, covers=[141], needs=["pid_namespace"])
+def namespace(trace: Trace) -> None:
+    """Follow a program whose child is the first process of a PID namespace, and the process that
+    this makes by clone() with flags of each kind. Send the first SIGUSR2 from outside; the other
+    sends it SIGUSR1, and ends. The first process has no handler: what is passed on does not end it.
+    """
+    kinds = {
+        "SIGCHLD": signal.SIGCHLD, "0": 0, "VFORK+VM": CLONE_VFORK | CLONE_VM | signal.SIGCHLD,
+    }  # fmt: skip
+    for name, flags in kinds.items():
+        trace.heading(flags=name)
+        probe = fork_init(trace, flags)
+        with trace.launch(probe, BIRTHS) as task:
+            first = init(trace, task)
+            other = second(trace, first)
+            os.kill(first.pid, signal.SIGUSR2)
+            live(other)
+            stop = first.syscall()
+            while not stop.ended:
+                if stop.kind.startswith("signal"):
+                    sender(first)
+                stop = first.syscall(stop.signo)
+            task.syscall()
+            task.finish()
+    trace.control(probe)
+
+
+@case("events.namespace_exec", door="syscall64", also=CODES, covers=[141], needs=["pid_namespace"])
+def namespace_exec(trace: Trace) -> None:
+    """Have the first process of a PID namespace make a thread, which executes a program: the event
+    tells the thread's pid.
+    """
+    probe = Probe(
+        site="fork_thread", setup="heir_apart", regs=trace.door.call("fork"),
+        text=true(trace.door.abi),
+    )  # fmt: skip
+    with trace.launch(probe, BIRTHS | requests.O_TRACEEXEC) as task:
+        first = init(trace, task)
+        thread = second(trace, first)
+        thread.take()
+        first.resume()
+        first.until("S")
+        thread.syscall()
+        thread.resume(requests.SYSCALL)
+        first.take()
+        first.syscall()
+        first.finish()
+        trace.bury(thread.pid)
+        task.syscall()
+        task.finish()
+    trace.control(probe)
+
+
+@case("events.namespace_dies", door="syscall64", also=CODES, covers=[141], needs=["pid_namespace"])
+def namespace_dies(trace: Trace) -> None:
+    """Kill the first process of a PID namespace, while another of it is at its first stop: that one
+    is killed, and until its end is taken the first one's is not told.
+    """
+    probe = fork_init(trace, signal.SIGCHLD)
+    with trace.launch(probe, BIRTHS) as task:
+        first = init(trace, task)
+        other = second(trace, first)
+        other.take()
+        os.kill(first.pid, signal.SIGKILL)
+        other.until_dead()
+        first.until("S")
+        trace.tell(first, {"waitpid": os.waitpid(first.pid, os.WNOHANG | WALL)[0]})
+        other.take()
+        first.take()
+        task.syscall()
         task.finish()
     trace.control(probe)
 

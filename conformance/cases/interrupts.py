@@ -12,13 +12,14 @@ import math
 import os
 import random
 import signal
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from conformance.cases import Handler, Probe, case
 from conformance.doors import ABIS, OWN
 from conformance.errors import HarnessError
-from conformance.facts import block_device
+from conformance.facts import affinity, block_device
 from conformance.tracing import frames
 from conformance.tracing.frames import Arrivals, Cause, Frames, Kind
 from conformance.tracing.tracee import Task, Trace
@@ -42,6 +43,12 @@ PERIOD = 200_000
 LONGEST = 50_000
 """Nanoseconds, at most, until PTRACE_INTERRUPT at a random moment."""
 SEED = 0x2020
+MOVES = 100
+"""Times that a device's interrupt is moved to the next CPU."""
+THERE = 2
+"""Requests once it is there."""
+PATIENCE = 3.0
+"""Seconds of requests in which it must go there."""
 
 Take = Callable[[Frames], int | None]
 
@@ -186,6 +193,91 @@ def device(trace: Trace) -> None:
             catch(trace, probe, cause, tally)
             control(trace, probe, cause)
         tally.record(trace, device=name)
+
+
+class Course:
+    """Moves a disk's interrupt from CPU to CPU, and the program and its tracer with it.
+
+    It can be moved only where it arrives, while it is handled (kernel/irq/migration.c
+    irq_move_masked_irq): so a move takes requests, of which one is made at a time.
+
+    :param loop: makes them
+    """
+
+    def __init__(self, trace: Trace, task: Task, loop: Frames, row: str) -> None:
+        self._trace, self._task, self._loop, self._row = trace, task, loop, row
+        self._wanted = affinity(int(row))
+        self._effective = self._wanted.with_name("effective_affinity_list")
+        self._before = self._everywhere()
+
+    def move(self, cpu: int) -> bool:
+        """Move the interrupt, and follow it; returns whether it went there in time."""
+        self._wanted.write_text(str(cpu), encoding="ascii")
+        until = time.monotonic() + PATIENCE
+        while self._effective.read_text(encoding="ascii").strip() != str(cpu):
+            if self._loop.ended or time.monotonic() > until:
+                return False
+            self._loop.take()
+        self._trace.move(cpu)
+        os.sched_setaffinity(self._task.pid, {cpu})
+        return True
+
+    def arrives(self) -> bool:
+        """Make some requests; returns whether all their interrupts are those of this CPU."""
+        cpu, requests = self._trace.cpu, self._loop.provoked
+        before = frames.arrivals(self._row)[cpu]
+        for _ in range(THERE):
+            if not self._loop.ended:
+                self._loop.take()
+        return frames.arrivals(self._row)[cpu] - before == self._loop.provoked - requests
+
+    def interrupts(self) -> int:
+        """Count those that arrived since the beginning, anywhere."""
+        return self._everywhere() - self._before
+
+    def _everywhere(self) -> int:
+        return sum(frames.arrivals(self._row).values())
+
+
+@contextlib.contextmanager
+def put_back(irq: int) -> Iterator[None]:
+    """Have an interrupt's affinity be in the end what it was."""
+    before = affinity(irq).read_text(encoding="ascii")
+    try:
+        yield
+    finally:
+        affinity(irq).write_text(before, encoding="ascii")
+
+
+@case("interrupts.moved", door="none", also=["ia32"], covers=[80, 82],
+      needs=["own_machine", "device_moves", "two_cpus"], group=GROUP)  # fmt: skip
+def moved(trace: Trace) -> None:
+    """A hundred times, set the affinity of a disk's interrupt to the next CPU, read 4 KiB directly
+    until it is there, have the program follow, and read twice more; PTRACE_INTERRUPT the
+    program in each. Then move it once more: an interrupt gets a vector elsewhere only after the
+    one of its last move was released. In the end its affinity is put back.
+    """
+    with direct(trace) as (cause, tally, name), put_back(int(tally.row)):
+        round_ = [*trace.cpus[1:], trace.cpu]
+        probe = Probe(site=frames.SITE, regs={"ax": -513})
+        with trace.launch(probe) as task:
+            often = replace(cause, prove=False)
+            with frames.urgent(cause), Frames(task, often) as loop:
+                course = Course(trace, task, loop, tally.row)
+                went = arrived = 0
+                while went < MOVES and course.move(round_[went % len(round_)]):
+                    went += 1
+                    arrived += course.arrives()
+                again = went == MOVES and course.move(round_[went % len(round_)])
+                came = course.interrupts()
+            trace.add_read(
+                "moves", arrived=str(arrived), released=str(went if again else max(went - 1, 0)),
+                interrupts_per_request=f"{came / loop.provoked:g}",
+            )  # fmt: skip
+            if not loop.ended:
+                task.kill()
+        control(trace, probe, cause)
+        trace.measured |= {"requests": loop.provoked, "interrupts": came, "device": name}
 
 
 @case("interrupts.timer", door="none", also=ABIS, covers=[80, 82], needs=["local_timer"],

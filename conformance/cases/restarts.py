@@ -8,7 +8,7 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -55,6 +55,8 @@ NANOSLEEP = Call("nanosleep", "nanosleep", "nanosleep_blocks", byte=False)
 POLL = Call("poll", "poll", "poll_blocks", (AN_HOUR,))
 CALLS: Final = (READ, LOCK_PI, PAUSE, NANOSLEEP, POLL)
 """One for ERESTARTSYS, ERESTARTNOINTR and ERESTARTNOHAND each, and two with a restart block."""
+CODES: Final = (READ, LOCK_PI, PAUSE, NANOSLEEP)
+"""One for each of the four codes."""
 
 PLAIN: Final = ("int80_32", "x32")
 """One further door for each ABI, where what the kernel adds to it is the same at the others: the
@@ -344,19 +346,58 @@ def both(trace: Trace, call: Call, handlers: tuple[Handler, Handler]) -> None:
 # --- the tracer prevents the restart, or puts it off ---
 
 
+Treatment = Callable[[Task, Stop], object]
+"""What the tracer does at the signal-delivery-stop of a call that was interrupted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """How much of codes by dispositions a case drives.
+
+    :param dispositions: names of `DISPOSITIONS`
+    :param hand: of `Trace.launch`
+    """
+
+    calls: Sequence[Call] = CALLS
+    dispositions: Sequence[str] = tuple(DISPOSITIONS)
+    hand: str = ""
+
+
+ALL: Final = Part()
+
+
+def treat(trace: Trace, part: Part, call: Call, treatment: Treatment, **heading: object) -> None:
+    """Interrupt a call by one signal of each disposition, and do something at its stop."""
+    for name in part.dispositions:
+        how = DISPOSITIONS[name]
+        trace.heading(call=call.name, **heading, signal=name)
+        program = making(trace, call, (*how.handlers, Handler(SECOND)))
+        with program as (probe, release), trace.launch(probe, hand=part.hand) as task:
+            treatment(task, interrupted(task, how.signo))
+            complete(task, release, signo=how.signo if how.passed else 0)
+
+
+def prevent(trace: Trace, number: int, part: Part = ALL) -> None:
+    """Write an orig_ax at the signal-delivery-stop of each call, for each disposition."""
+    for call in part.calls:
+        treat(trace, part, call, lambda task, _: task.poke(orig_ax=number))
+        released(trace, call)
+
+
 @case("restarts.prevented", door="syscall64", also=DOORS, covers=[38])
 def prevented(trace: Trace) -> None:
     """At the signal-delivery-stop, write orig_ax = -1: the kernel then does not know any longer
-    that it came from a call. Suppress the signal, or have it handled.
+    that it came from a call. Go on with a signal of each disposition.
     """
-    for call in CALLS:
-        for name, handlers in (("suppressed", ()), ("SA_RESTART", (Handler(FIRST, SA_RESTART),))):
-            trace.heading(call=call.name, signal=name)
-            with making(trace, call, handlers) as (probe, _), trace.launch(probe) as task:
-                stop = interrupted(task)
-                task.poke(orig_ax=-1)
-                complete(task, signo=stop.signo if handlers else 0)
-        released(trace, call)
+    prevent(trace, -1)
+
+
+@case("restarts.prevented_low", door="syscall64", also=DOORS, covers=[38, 39])
+def prevented_low(trace: Trace) -> None:
+    """At the signal-delivery-stop, write orig_ax = 0xffffffff, -1 in the low half alone. Go on with
+    a signal of each disposition.
+    """
+    prevent(trace, 0xFFFF_FFFF)
 
 
 @case("restarts.other_number", door="syscall64", also=DOORS, covers=[36, 38])
@@ -396,18 +437,20 @@ def call_function(task: Task, saved: Stop, function: str) -> None:
     task.put_back(saved)
 
 
+def call_functions(trace: Trace, part: Part = ALL) -> None:
+    """Have the program call a function at the stop of each call, for each disposition."""
+    for call in part.calls:
+        treat(trace, part, call, lambda task, saved: call_function(task, saved, "called"))
+        released(trace, call)
+
+
 @case("restarts.inferior_call", door="syscall64", also=DOORS, covers=[38, 41])
 def inferior_call(trace: Trace) -> None:
     """At the signal-delivery-stop, save all registers; write orig_ax = -1 and ip = a function that
     makes a call of its own and ends at an int3. Restore all registers there, orig_ax too, and
-    resume: the call that was interrupted goes on.
+    resume with a signal of each disposition: it decides about the call that was interrupted.
     """
-    for call in CALLS:
-        trace.heading(call=call.name)
-        with making(trace, call) as (probe, release), trace.launch(probe) as task:
-            call_function(task, interrupted(task), "called")
-            complete(task, release)
-        released(trace, call)
+    call_functions(trace)
 
 
 @case("restarts.inferior_call_interrupt", door="syscall64", also=PLAIN, covers=[38, 41, 45])
@@ -437,22 +480,27 @@ def inferior_call_fault(trace: Trace) -> None:
         released(trace, call)
 
 
-@case("restarts.checkpointer", door="syscall64", also=DOORS, covers=[36, 52])
-def checkpointer(trace: Trace) -> None:
-    """At the signal-delivery-stop, do by hand what the kernel would do after it: ax = the number
-    (restart_syscall's with a restart block), ip back by 2; and orig_ax = -1. Suppress the signal.
-    Also what CRIU does where there is a restart block: ax = -EINTR.
-    """
-    for call in CALLS:
+def restart_by_hand(trace: Trace, part: Part = ALL) -> None:
+    """Do the kernel's work at the stop of each call, for each disposition."""
+    for call in part.calls:
         block = call in (NANOSLEEP, POLL)
         number = trace.number("restart_syscall" if block else call.system_call)
         for ax in (number, -4) if block else (number,):
-            trace.heading(call=call.name, ax=ax)
-            with making(trace, call) as (probe, release), trace.launch(probe) as task:
-                stop = interrupted(task)
+
+            def by_hand(task: Task, stop: Stop, ax: int = ax) -> None:
                 task.poke(ax=ax, ip=stop.regs["ip"] - 2 * (ax >= 0), orig_ax=-1)
-                complete(task, release)
+
+            treat(trace, part, call, by_hand, ax=ax)
         released(trace, call)
+
+
+@case("restarts.checkpointer", door="syscall64", also=DOORS, covers=[36, 52])
+def checkpointer(trace: Trace) -> None:
+    """At the signal-delivery-stop, do by hand what the kernel would do after it: ax = the number
+    (restart_syscall's with a restart block), ip back by 2; and orig_ax = -1. Go on with a signal of
+    each disposition. Also what CRIU does where there is a restart block: ax = -EINTR.
+    """
+    restart_by_hand(trace)
 
 
 @case("restarts.poked_result", door="syscall64", also=DOORS, covers=[25, 36])
@@ -491,7 +539,122 @@ def result_replaced(trace: Trace) -> None:
         released(trace, call)
 
 
+# --- decided at one stop, and read at the next ---
+
+
+@case("restarts.written_before", door="syscall64", also=DOORS, covers=[36, 38, 49, 50])
+def written_before(trace: Trace) -> None:
+    """Write at one stop what counts only behind the next, which shows it: at the exit stop, or at
+    the stop of a first signal, which is suppressed. Written is orig_ax = -1; the same, and the
+    number again at the next stop; or another code into ax. The signal of the next stop is
+    suppressed, or handled with SA_RESTART.
+    """
+    for call in CODES:
+        code = {"ax": -514 if call in (READ, LOCK_PI) else -513}
+        none, number = {"orig_ax": -1}, {"orig_ax": trace.number(call.system_call)}
+        for at, what, first, then in (
+            ("exit", "none", none, {}), ("exit", "none,number", none, number),
+            ("exit", "code", code, {}), ("signal", "none", none, {}),
+        ):  # fmt: skip
+            for name, flags in (("suppressed", 0), ("SA_RESTART", SA_RESTART)):
+                trace.heading(call=call.name, at=at, written=what, signal=name)
+                program = making(trace, call, (Handler(SECOND, flags),))
+                with program as (probe, release), trace.launch(probe) as task:
+                    if at == "exit":
+                        follow(task, deque([send(SECOND)]), until=at_exit)
+                    else:
+                        follow(task, deque([send(FIRST, SECOND)]), until=at_signal)
+                    task.poke(**first)
+                    task.syscall()
+                    if then:
+                        task.poke(**then)
+                    complete(task, release, signo=SECOND if flags else 0)
+        released(trace, call)
+
+
+# --- a call in the handler that interrupts a call ---
+
+NESTED: Final[Mapping[str, tuple[int, tuple[Handler, ...]]]] = {
+    "SA_RESTART": (0, (Handler(IGNORED, SA_RESTART),)),
+    "handler": (SA_RESTART, (Handler(IGNORED),)),
+    "default": (SA_RESTART, ()),
+    "function": (SA_RESTART, ()),
+}
+"""What becomes of the inner call, with the flags of the handler that makes it, and its own signal's
+disposition."""
+
+
+@case("restarts.nested", door="syscall64", also=DOORS, covers=[32, 33, 34, 35, 36, 41, 49])
+def nested(trace: Trace) -> None:
+    """Interrupt a call by SIGUSR1, whose handler makes the same call; interrupt that by SIGWINCH,
+    ignored by default or handled; or suppress it, and call a function there as a debugger does.
+    Let each of them go. Of outer and inner handler, one or both have SA_RESTART.
+    """
+    for call in CODES:
+        for inner, (flags, handlers) in NESTED.items():
+            outer = Handler(FIRST, flags, calls=True)
+            trace.heading(call=call.name, outer="SA_RESTART" if flags else "handler", inner=inner)
+            nest(trace, call, (outer, *handlers, Handler(SECOND)), inner == "function")
+
+
+def nest(trace: Trace, call: Call, handlers: tuple[Handler, ...], function: bool) -> None:
+    """Interrupt a call and the one that its handler makes; do the same untraced."""
+    program = partial(making, trace, call, handlers, results=("inner",))
+    with program() as (probe, release), trace.launch(probe) as task:
+        interrupted(task)
+        stop = follow(task, deque([send(IGNORED)]), FIRST, until=at_signal)
+        if function:
+            call_function(task, stop, "called")
+        complete(task, release, release, signo=0 if function else IGNORED)
+    if not function:
+        with program() as (probe, release):
+            untraced(trace, probe, send(FIRST), send(IGNORED), release, release)
+
+
 # --- stops that are no signal of the program's ---
+
+
+@contextlib.contextmanager
+def with_work(
+    trace: Trace, call: Call, **more: Any
+) -> Iterator[tuple[Probe, Action, Action]]:
+    """Yield a program that makes a call, what makes work for it meanwhile, and what lets it go.
+
+    The work is that of an io_uring of its own, which waits for another pipe to become readable.
+    """
+    reader, writer = os.pipe()
+    os.set_inheritable(reader, True)
+    setup = f"{call.setup}_with_work" if call.setup else "with_work"
+    args = (*(call.args or (0,)), reader)
+    work: Action = lambda task: os.write(writer, b"!")  # noqa: E731
+    try:
+        with making(trace, replace(call, setup=setup, args=args), **more) as (probe, release):
+            yield probe, work, release
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+@case("restarts.task_work", door="syscall64", also=DOORS, covers=[31, 32, 35, 36, 38, 50],
+      needs=["io_uring"])  # fmt: skip
+def task_work(trace: Trace) -> None:
+    """Have work queued for the program while it sleeps, by an io_uring that it has set up: its
+    call ends with a code as by a signal (TIF_NOTIFY_SIGNAL), and there is none. Let it be made
+    again; or at that exit stop write orig_ax = -1, or send a signal that is handled.
+    """
+    for call in CALLS:
+        for then in ("nothing", "orig_ax", "signal"):
+            trace.heading(call=call.name, then=then)
+            program = with_work(trace, call, handlers=(Handler(FIRST), Handler(SECOND)))
+            with program as (probe, work, release), trace.launch(probe) as task:
+                follow(task, deque([work]), until=at_exit)
+                if then == "orig_ax":
+                    task.poke(orig_ax=-1)
+                elif then == "signal":
+                    task.signal(FIRST)
+                complete(task, release)
+        with with_work(trace, call) as (probe, work, release):
+            untraced(trace, probe, work, release)
 
 
 @case("restarts.retracted", door="syscall64", also=PLAIN, covers=[50])

@@ -494,6 +494,32 @@ def mov_ss_entry(trace: Trace) -> None:
         trace.control(probe)
 
 
+@case("steps.mov_ss_vdso", door="syscall32", also=["sysenter"], covers=[106],
+      needs=["mov_ss_shadow"])  # fmt: skip
+def mov_ss_vdso(trace: Trace) -> None:
+    """Let MOV SS hit a data breakpoint right before SYSCALL in 32-bit code, or SYSENTER, or step
+    over the pair: a call of the program's own, made in a frame as in the vDSO, to where it comes
+    back.
+    """
+    probe = Probe(
+        site=f"mov_ss_{trace.door.name}", setup="cells", regs={"ax": trace.number("getpid")},
+        handlers=[TRAP_HANDLER],
+    )  # fmt: skip
+    trace.heading(by="watchpoint")
+    with trace.launch(probe) as task:
+        task.poke_debug(dr0=trace.own["di"], dr7=condition(0, ACCESS, 2))
+        task.take(requests.SYSCALL, 0, DR6)
+        task.take(requests.SYSCALL, 0, DR6)
+        task.finish()
+    trace.heading(by="step")
+    with trace.launch(probe) as task:
+        task.run_to(f"before_{trace.door.name}")
+        task.step(show=DR6)
+        task.step(show=DR6)
+        task.finish()
+    trace.control(probe)
+
+
 @case("steps.resume_flag", door="none", also=ABIS, covers=[104, 108])
 def resume_flag(trace: Trace) -> None:
     """Hit an instruction breakpoint with RF kept, with RF written away, and through a handler."""

@@ -400,7 +400,17 @@ def sysret_stack(trace: Trace) -> None:
     """A 64-bit program sleeps by SYSCALL while another computes on its CPU, and each time that it
     is back uses the stack in 32-bit code; once, with stops around the call, and often, without.
     """
-    probe = Probe(site="sysret_stack", setup="busy", regs=NARROW, args=[ROUNDS])
+    sleep_and_push(trace, Probe(site="sysret_stack", setup="busy", regs=NARROW, args=[ROUNDS]))
+
+
+@case("syscalls.sysret_stack_32", door="syscall32", covers=[21])
+def sysret_stack_32(trace: Trace) -> None:
+    """The same by a 32-bit program, which uses the stack behind SYSCALL in its vDSO."""
+    sleep_and_push(trace, Probe(site="sysret_stack_32", setup="busy", args=[ROUNDS]))
+
+
+def sleep_and_push(trace: Trace, probe: Probe) -> None:
+    """Let a program sleep and use its stack, once with stops and often without."""
     trace.heading(by="SYSCALL")
     with trace.launch(replace(probe, args=[1])) as task:
         task.syscall()

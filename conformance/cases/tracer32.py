@@ -12,7 +12,7 @@ from functools import partial
 
 from conformance._native import lib
 from conformance.abi import REGISTERS, REGISTERS_32, RESTARTS
-from conformance.cases import Handler, Probe, case
+from conformance.cases import Handler, Probe, case, restarts
 from conformance.cases.views import SPIN, end_spin, executing
 from conformance.doors import ABIS, CALLS
 from conformance.tracing import program, requests
@@ -245,6 +245,54 @@ def inferior_call(trace: Trace) -> None:
             task.put_back(saved)
             task.syscall()
         trace.control(probe, end_pause)
+
+
+# --- what a signal makes of a call that it interrupts, as in `restarts` ---
+
+RESTARTED = restarts.Part(restarts.CODES, ("suppressed", "handler", "SA_RESTART"), IA32)
+"""Each code, and each thing that the kernel may do with it, to which an ignored signal is as one
+that is suppressed. In a 32-bit userland every case of a 32-bit program has such a tracer."""
+
+LOW = ("sysenter", "syscall32", "int80_64", "x32")
+"""Further doors of programs with no address above bit 31, which the tracer can write ip of."""
+
+
+@case("views.tracer32_dispositions", door="syscall64", also=CALLS, needs=NEED,
+      covers=[29, 30, 31, 32, 33, 34, 35, 36, 117])  # fmt: skip
+def dispositions(trace: Trace) -> None:
+    """Interrupt each call by a signal that is suppressed, or handled with or without SA_RESTART,
+    traced by a 32-bit tracer that writes nothing.
+    """
+    for call in RESTARTED.calls:
+        restarts.treat(trace, RESTARTED, call, lambda task, stop: None)
+        restarts.released(trace, call)
+
+
+@case("views.tracer32_prevented", door="syscall64", also=CALLS, needs=NEED,
+      covers=[38, 39, 43, 115])  # fmt: skip
+def prevented(trace: Trace) -> None:
+    """At the signal-delivery-stop of each call, a 32-bit tracer writes orig_eax = -1. The signal is
+    suppressed, or handled with or without SA_RESTART.
+    """
+    restarts.prevent(trace, -1, RESTARTED)
+
+
+@case("views.tracer32_saved", door="int80_32", also=LOW, needs=NEED,
+      covers=[36, 37, 41, 43, 115])  # fmt: skip
+def saved(trace: Trace) -> None:
+    """At the signal-delivery-stop of each call, a 32-bit tracer calls a function, and writes all
+    registers back as they were. The signal is suppressed, or handled with or without SA_RESTART.
+    """
+    restarts.call_functions(trace, RESTARTED)
+
+
+@case("views.tracer32_by_hand", door="int80_32", also=LOW, needs=NEED, covers=[36, 43, 52, 115])
+def by_hand(trace: Trace) -> None:
+    """At the signal-delivery-stop of each call, a 32-bit tracer does the kernel's work: the number
+    into eax, eip back by 2, orig_eax = -1; or eax = -EINTR. The signal is suppressed, or handled
+    with or without SA_RESTART.
+    """
+    restarts.restart_by_hand(trace, RESTARTED)
 
 
 @case("views.tracer32_regset", door="syscall64", also=CALLS, needs=NEED,

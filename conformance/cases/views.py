@@ -7,7 +7,7 @@ import errno
 import os
 import signal
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,8 +25,8 @@ from conformance.abi import (
     flags,
 )
 from conformance.cases import Handler, Probe, case
-from conformance.cases.filters import DATA, TRACE, TRACED, answered
-from conformance.doors import ABIS, CALLS, IA32
+from conformance.cases.filters import DATA, KILL_PROCESS, TRACE, TRACED, answered
+from conformance.doors import ABIS, CALLS
 from conformance.tracing import core, perf, program, requests
 from conformance.tracing.image import executable
 from conformance.tracing.memory import MEMORY
@@ -208,17 +208,21 @@ def children(trace: Trace) -> None:
 
 
 @contextmanager
-def executing(trace: Trace, abi: str) -> Iterator[Probe]:
+def executing(
+    trace: Trace, abi: str, setup: str | None = None, args: Sequence[int] = ()
+) -> Iterator[Probe]:
     """Make a program that executes the freestanding one of an ABI, with one empty argument and
     no environment.
+
+    :param args: of the setup
     """
     image = os.open(executable("true", abi), os.O_RDONLY)
     os.set_inheritable(image, True)
     try:
-        argv = trace.board_address("arg")
+        argv = trace.board_address("arg") + 8 * len(args)
         null = argv + 8
         regs = trace.door.call("execveat", image, null, argv, null, AT_EMPTY_PATH)
-        yield Probe(site="syscall", regs=regs, args=[null, 0])
+        yield Probe(site="syscall", setup=setup, regs=regs, args=[*args, null, 0])
     finally:
         os.close(image)
 
@@ -794,7 +798,7 @@ ARCH_SET = {"fs_base": 0x1002, "gs_base": 0x1001}
 ARCH_GET = {"fs_base": 0x1003, "gs_base": 0x1004}
 
 
-@case("views.bases", door="syscall64", covers=[122, 123])
+@case("views.bases", door="syscall64", also=["x32"], covers=[122, 123])
 def bases(trace: Trace) -> None:
     """At the enter of arch_prctl(ARCH_GET_FS), and of ARCH_GET_GS, write addresses up to the end
     of user space and beyond into the base, by PTRACE_POKEUSER and by PTRACE_ARCH_PRCTL; let the
@@ -929,7 +933,7 @@ def refused_midway(trace: Trace) -> None:
 SEGV = [Handler(signal.SIGSEGV)]
 
 
-@case("views.bad_selectors", door="syscall64", covers=[92, 119], needs=["ia32"])
+@case("views.bad_selectors", door="syscall64", also=["x32"], covers=[92, 119], needs=["ia32"])
 def bad_selectors(trace: Trace) -> None:
     """At the exit of getpid(), write a cs or ss that no program can run with, and go on: the
     return fails. The program's handler for SIGSEGV is told why, and ends it.
@@ -961,7 +965,7 @@ def ldt_stack(trace: Trace) -> None:
     trace.control(probe)
 
 
-@case("views.noncanonical_ip", door="syscall64", covers=[121])
+@case("views.noncanonical_ip", door="syscall64", also=["x32"], covers=[121])
 def noncanonical_ip(trace: Trace) -> None:
     """At the enter, and at the exit, of getpid(), and at a signal in the program's loop, write an
     ip that is no address at all, and go on. The handler for SIGSEGV is told, and ends it.
@@ -1059,6 +1063,91 @@ def core_file(trace: Trace) -> None:
                 dumped(trace, pid, where.take(pid), stop, {**stop.regs, **moved})
 
 
+@case("views.core_at_stop", door="syscall64", also=CALLS, covers=[69, 131], needs=["core_dumps"])
+def core_at_stop(trace: Trace) -> None:
+    """Bring a program to each kind of stop, send it SIGQUIT there, let it die of that, and compare
+    the registers in its core file with those of the signal's stop: from the enter and the exit of
+    getpid(), PTRACE_INTERRUPT, a group-stop, and the events of a fork and an exec; of the SIGTRAP
+    of a step; and of one that a tracer wrote into. One dies of a filter, without such a stop: then
+    compare with those of PTRACE_EVENT_EXIT. At further doors, only where the call's matters.
+    """
+    with (
+        core.directory() as where,
+        executing(trace, trace.door.abi, "core", [where.fd]) as executes,
+    ):
+        for name, (probe, go) in deaths(trace, where.fd, executes).items():
+            if trace.door.name != "syscall64" and name not in BY_ALL_DOORS:
+                continue
+            trace.heading(at=name)
+            with trace.launch(probe, EVENTS) as task:
+                stop = go(task)
+                if not stop.kind.startswith("event EXIT"):
+                    task.cont(stop.signo)
+                task.finish()
+                dumped(trace, task.pid, where.take(task.pid), stop, stop.regs)
+    trace.control(getpid(trace))
+
+
+EVENTS = CHILDREN | requests.O_TRACEEXEC | requests.O_TRACEEXIT
+Death = Callable[[Task], Stop]
+BY_ALL_DOORS = ("exec", "written", "filter")
+
+
+def deaths(trace: Trace, fd: int, executes: Probe) -> Mapping[str, tuple[Probe, Death]]:
+    """Programs that die with a core file, and how to bring each to the last stop before that."""
+
+    def die(task: Task) -> Stop:
+        task.signal(signal.SIGQUIT)
+        return task.cont()
+
+    def at_exit(task: Task) -> Stop:
+        task.syscall()
+        task.syscall()
+        return die(task)
+
+    def in_group_stop(task: Task) -> Stop:
+        at_spin(trace, task)
+        task.signal(signal.SIGSTOP)
+        task.cont(task.cont().signo)
+        return die(task)
+
+    def at_fork(task: Task) -> Stop:
+        forked(trace, task)
+        return die(task)
+
+    def at_exec(task: Task) -> Stop:
+        trace.executed(task.look(requests.CONT))
+        return die(task)
+
+    def written(task: Task) -> Stop:
+        at_exit(task)
+        number = FULL if trace.door.bits == 64 else LOWER
+        task.poke(orig_ax=number, ax=-512, ip=trace.label("called").start, bx=LOWER)
+        return task.again()
+
+    def dumping(probe: Probe) -> Probe:
+        return replace(probe, setup="core", args=[fd])
+
+    call = dumping(getpid(trace))
+    denied = [fd, trace.number("getppid"), KILL_PROCESS]
+    return {
+        "enter": (call, lambda task: (task.syscall(), die(task))[1]),
+        "exit": (call, at_exit),
+        "interrupt": (dumping(SPIN), lambda task: (at_spin(trace, task), die(task))[1]),
+        "group-stop": (dumping(SPIN), in_group_stop),
+        "step": (call, lambda task: (task.syscall(), task.step())[1]),
+        "fork": (dumping(fork(trace)), at_fork),
+        "exec": (executes, at_exec),
+        "written": (call, written),
+        "filter": (
+            Probe(
+                site="syscall", setup="core_filter", args=denied, regs=trace.door.call("getppid")
+            ),
+            Task.cont,
+        ),
+    }
+
+
 def dying(trace: Trace, fd: int) -> Mapping[str, tuple[Probe, Callable[[Task], None]]]:
     """Programs that die with a core file, and how to have them die once they run."""
 
@@ -1102,7 +1191,7 @@ NONE, ENTRY, EXIT = 0, 1, 2
 """Its ops."""
 
 
-@case("views.set_syscall_info", door="syscall64", also=IA32,
+@case("views.set_syscall_info", door="syscall64", also=CALLS,
       covers=[128], needs=["set_syscall_info"])  # fmt: skip
 def set_syscall_info(trace: Trace) -> None:
     """PTRACE_SET_SYSCALL_INFO at an enter stop: another number, all arguments, numbers beyond 32
@@ -1192,7 +1281,7 @@ LEGACY = 464
 of XSAVE (arch/x86/include/asm/fpu/types.h)."""
 
 
-@case("views.fp_regsets", door="none", covers=[124], needs=["xsave"])
+@case("views.fp_regsets", door="none", also=["x32"], covers=[124], needs=["xsave"])
 def fp_regsets(trace: Trace) -> None:
     """Read NT_PRFPREG into iovecs of many lengths, and write a pattern into it; compare it with
     PTRACE_GETFPREGS and with NT_X86_XSTATE, and write the latter back with each thing in its
@@ -1216,15 +1305,75 @@ def fp_regsets(trace: Trace) -> None:
             beyond_mask=f"{bits & ~known:#x}", xcomp_bv=f"{compacted:#x}",
             reserved=state[528:576].strip(b"\0").hex() or "0",
         )  # fmt: skip
-        wrong = {"nothing": (), "xstate_bv": (519,), "xcomp_bv": (520,), "reserved": (528, 575)}
-        for what, places in wrong.items():
-            new = bytearray(state)
-            for place in places:
-                new[place] |= 0x40
-            put_xstate(trace, task, bytes(new), wrong=what)
-        put_xstate(trace, task, state[:576], wrong="short")
-        put_xstate(trace, task, state[:-4], wrong="odd")
+        put_wrong_states(trace, task, state)
     trace.control(SPIN, end_spin)
+
+
+PRFPREG_32, PRXFPREG_32 = range(28, 108), range(32, 160)
+"""Where the eight registers of the x87 are in FSAVE's form, each of 10 bytes, and in FXSAVE's, each
+in 16 (struct user_i387_ia32_struct, struct user32_fxsr_struct)."""
+
+
+def x87(image: bytes, places: range) -> bytes:
+    """Give the registers of the x87 from either form, 80 bytes."""
+    each = len(places) // 8
+    return b"".join(image[at : at + 10] for at in places[::each])
+
+
+@case("views.fp_regsets_ia32", door="none", abi="ia32", covers=[124], needs=["ia32", "xsave"])
+def fp_regsets_ia32(trace: Trace) -> None:
+    """The same of a 32-bit program, whose NT_PRFPREG has FSAVE's form and NT_PRXFPREG FXSAVE's:
+    write a pattern into the latter and read the former, write other x87 registers into that and
+    read the latter. Compare NT_X86_XSTATE, and write it back likewise.
+    """
+    with trace.launch(SPIN) as task:
+        at_spin(trace, task)
+        for size in (0, 8, 108, 116, 7):
+            tell_regset(trace, task, size, requests.NT_PRFPREG)
+        for size in (0, 512, 520, 7):
+            tell_regset(trace, task, size, requests.NT_PRXFPREG)
+        read = partial(requests.getregset, task.pid, 512)
+        image = bytearray(read(requests.NT_PRXFPREG))
+        image[4] = 0xFF  # all registers of the x87 are in use
+        for at in PRXFPREG_32[::16]:
+            image[at : at + 10] = bytes(range(at, at + 10))
+        image[160:288] = bytes(range(128))  # xmm0 to xmm7
+        requests.setregset(task.pid, bytes(image), requests.NT_PRXFPREG)
+        tell_fp(trace, read, x87(bytes(image), PRXFPREG_32), bytes(image[160:288]))
+        new = bytearray(read(requests.NT_PRFPREG))
+        new[28:108] = bytes(range(80))
+        requests.setregset(task.pid, bytes(new), requests.NT_PRFPREG)
+        tell_fp(trace, read, bytes(range(80)), bytes(image[160:288]))
+        state = requests.getregset(task.pid, XSTATE_SIZE, requests.NT_X86_XSTATE)
+        legacy = "same" if state[:LEGACY] == read(requests.NT_PRXFPREG)[:LEGACY] else "other"
+        trace.add_read("XSTATE", legacy=legacy)
+        put_wrong_states(trace, task, state)
+    trace.control(SPIN, end_spin)
+
+
+def tell_fp(trace: Trace, read: Callable[[int], bytes], st: bytes, xmm: bytes) -> None:
+    """Tell whether both register sets of a 32-bit program have these x87 and SSE registers."""
+    old, new = read(requests.NT_PRFPREG), read(requests.NT_PRXFPREG)
+    trace.add_read("PRFPREG", st="kept" if x87(old, PRFPREG_32) == st else "lost")
+    trace.add_read(
+        "PRXFPREG", st="kept" if x87(new, PRXFPREG_32) == st else "lost",
+        xmm="kept" if new[160:288] == xmm else "lost",
+    )  # fmt: skip
+
+
+WRONG_STATES = {"nothing": (), "xstate_bv": (519,), "xcomp_bv": (520,), "reserved": (528, 575)}
+"""Bytes of NT_X86_XSTATE's header, which a bit more makes wrong."""
+
+
+def put_wrong_states(trace: Trace, task: Task, state: bytes) -> None:
+    """Write NT_X86_XSTATE back with each thing in its header wrong, and by wrong lengths."""
+    for what, places in WRONG_STATES.items():
+        new = bytearray(state)
+        for place in places:
+            new[place] |= 0x40
+        put_xstate(trace, task, bytes(new), wrong=what)
+    put_xstate(trace, task, state[:576], wrong="short")
+    put_xstate(trace, task, state[:-4], wrong="odd")
 
 
 def put_xstate(trace: Trace, task: Task, state: bytes, **told: str) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -11,7 +12,10 @@ from typing import Final
 from conformance.abi import RESTARTS, Nr
 from conformance.cases import Handler, Probe, case
 from conformance.cases.filters import DATA, ERRNO, KILL_PROCESS, KILL_THREAD, TRACE, TRACED, TRAP
+from conformance.cases.notify import ANSWERS, NEEDS, NEW_LISTENER, USER_NOTIF, Supervisor
+from conformance.cases.restarts import Action, asleep, interrupt, send
 from conformance.tracing import requests
+from conformance.tracing.listener import Listener
 from conformance.tracing.snapshot import Stop
 from conformance.tracing.tracee import Task, Trace
 
@@ -304,3 +308,81 @@ def changed(trace: Trace) -> None:
                 task.poke(**pokes)
             go_on(task, stop)
     trace.control(probe)
+
+
+# A listener, which the program waits for while the kernel emulates the call
+
+
+def notified(*handlers: Handler, alone: bool = False) -> Probe:
+    """A program that calls getcpu(), of which a listener is told; or nobody, who listens."""
+    args = (NEW_LISTENER, alone, Nr.getcpu, USER_NOTIF)
+    return replace(call(), setup="notify", args=args, handlers=[SEGV, *handlers])
+
+
+def waiting(task: Task) -> bool:
+    """Resume a program, and wait until it waits for its listener; with vsyscall=none it faults."""
+    task.resume(requests.SYSCALL)
+    return asleep(task)
+
+
+def served_alone(trace: Trace, probe: Probe, answer: Mapping[str, int]) -> None:
+    """Run the control of a program whose call a listener answers."""
+
+    def stimulus(task: Task) -> None:
+        task.until_ready()
+        if asleep(task):
+            with Listener(task.pid) as listener:
+                told = listener.receive()
+                if told:
+                    listener.answer(told.id, **answer)
+
+    trace.control(probe, stimulus)
+
+
+@case("vsyscall.notify", door="vsyscall", covers=[70, 74], needs=NEEDS)
+def notify(trace: Trace) -> None:
+    """A filter has a listener answer getcpu(): with a value, with EPERM, or leave to run it. In
+    another run nobody listens.
+    """
+    for name in ("value", "error", "CONTINUE"):
+        trace.heading(answer=name)
+        probe = notified()
+        with trace.launch(probe) as task, Supervisor(task) as supervisor:
+            if waiting(task):
+                supervisor.receive(task)
+                supervisor.answer(**ANSWERS[name])
+            go_on(task, task.take())
+        served_alone(trace, probe, ANSWERS[name])
+    trace.heading(answer="nobody")
+    pass_on(trace, notified(alone=True))
+
+
+@case("vsyscall.notify_disturbed", door="vsyscall", covers=[70, 74], needs=NEEDS)
+def notify_disturbed(trace: Trace) -> None:
+    """Disturb the program while it waits for its listener: by a signal, with a handler, with one
+    for SA_RESTART, or suppressed, and by PTRACE_INTERRUPT.
+    """
+    user = send(signal.SIGUSR1)
+    ways: Mapping[str, tuple[Handler | None, Action]] = {
+        "plain": (Handler(signal.SIGUSR1), user),
+        "SA_RESTART": (Handler(signal.SIGUSR1, SA_RESTART), user),
+        "suppressed": (None, user), "INTERRUPT": (None, interrupt),
+    }  # fmt: skip
+    for name, (handler, disturb) in ways.items():
+        trace.heading(by=name)
+        probe = notified(*[handler] if handler else [])
+        with trace.launch(probe) as task, Supervisor(task):
+            if waiting(task):
+                disturb(task)
+            stop = task.take()
+            go_on(task, task.cont() if stop.signo == signal.SIGUSR1 and not handler else stop)
+    trace.control(
+        notified(Handler(signal.SIGUSR1, SA_RESTART)), lambda task: disturbed_alone(task, user)
+    )
+
+
+def disturbed_alone(task: Task, disturb: Action) -> None:
+    """Disturb a program that waits for its listener, with nobody tracing."""
+    task.until_ready()
+    if asleep(task):
+        disturb(task)

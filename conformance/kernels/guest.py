@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from conformance.errors import HarnessError
+from conformance.facts import OWN_MACHINE
 from conformance.kernels.inside import ANSWERS, REQUEST
 
 QEMU: Final = "qemu-system-x86_64"
@@ -42,10 +43,15 @@ UNUSED: Final = (
 )  # fmt: skip
 """Modules that a distribution's kernel would load for a guest's devices, and no case needs: under
 TCG, kvm alone takes as long as the rest of the boot."""
+ONE_INTERRUPT: Final = "num-queues=2,vectors=2"
+"""Too few vectors for the disk to have one for each queue, beside that of its configuration: the
+queues share one, which is then not managed, so that its affinity may be set
+(drivers/virtio/virtio_pci_common.c vp_find_vqs)."""
 SHARE: Final = "/mnt"
 """Where a guest has the folder for its answers: a directory that every root has."""
 MODULES: Final = "/media"
-"""Where a guest with another root has its kernel's modules: virtme-ng brings it none."""
+"""Where a guest has its kernel's modules: virtme-ng brings another root none, and this machine's a
+link, which leads nowhere if they are below /root: that is covered there."""
 DISK_MODULE: Final = "kernel/drivers/block/virtio_blk.ko"
 TAIL: Final = 5
 """Last lines of the console that tell how a guest was lost."""
@@ -61,7 +67,7 @@ class Boot:
     :ivar root: directory that becomes the guest's root, read-only
     :ivar python: interpreter inside the root that has origax
     :ivar busybox: static, inside the root, for what virtme-ng's own init cannot run in; or none
-    :ivar modules: of this kernel, for a root that is not this machine's; or none
+    :ivar modules: of this kernel, lib/modules/RELEASE; or none
     :ivar cpu: QEMU's name for the processor
     :ivar cmdline: options of the kernel
     :ivar kvm: by hardware, not by TCG
@@ -207,13 +213,17 @@ def _command(boot: Boot, folder: Path, program: Path | None) -> list[str]:
     }  # fmt: skip
     image = ["--kdir", str(boot.image)] if boot.image.is_dir() else ["--kimg", str(boot.image)]
     busybox = ["--no-virtme-ng-init", "--busybox", str(boot.busybox)] if boot.busybox else []
-    modules, load = [], "modprobe -q virtio_blk"
+    modules = ["--rodir", f"{MODULES}={boot.modules}"] if boot.modules else []
+    load = "modprobe -q virtio_blk"
     if boot.busybox:
         load = f"busybox insmod {MODULES}/{DISK_MODULE}"
-        modules = ["--rodir", f"{MODULES}={boot.modules}"] if boot.modules else []
+    elif boot.modules:
+        load = f"ln -sfn {MODULES} /lib/modules/$(uname -r); {load}"
     run = f"{SHARE}/{program.name}" if program else "-m conformance.kernels.inside"
     inside = f"{load}; {boot.python} -P -B {run} {SHARE}"
-    options = (*boot.cmdline, "loglevel=5", f"module_blacklist={','.join(UNUSED)}")
+    options = (
+        *boot.cmdline, OWN_MACHINE, "loglevel=5", f"module_blacklist={','.join(UNUSED)}"
+    )  # fmt: skip
     return [
         "setpriv", "--pdeathsig", "KILL", _find(VIRTME) or VIRTME,
         *image, "--mods", "auto", "--root", str(boot.root), *busybox, "--user", "root",
@@ -223,7 +233,7 @@ def _command(boot: Boot, folder: Path, program: Path | None) -> list[str]:
         *(word for option in options for word in ("--kopt", option)),
         "--script-sh", inside,
         "--qemu-opts", "-cpu", boot.cpu, "-blockdev", json.dumps(disk),
-        "-device", "virtio-blk-pci,drive=disk",
+        "-device", f"virtio-blk-pci,drive=disk,{ONE_INTERRUPT}",
     ]  # fmt: skip
 
 

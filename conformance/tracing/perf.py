@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What perf samples of a task: its registers (PERF_SAMPLE_REGS_USER) while it runs user code, and
-with its system calls, at the tracepoints raw_syscalls:sys_enter and raw_syscalls:sys_exit.
+"""What perf samples of a task: its registers (PERF_SAMPLE_REGS_USER) while it runs user code, as it
+stops, and with its system calls, at the tracepoints raw_syscalls:sys_enter and sys_exit.
 """
 
 from __future__ import annotations
@@ -28,6 +28,22 @@ SAMPLE: Final = 9
 """PERF_RECORD_SAMPLE."""
 _HEAD_AT, _DATA_AT = 1024, 1040
 """Of struct perf_event_mmap_page: data_head, and data_offset."""
+_ATTR: Final = struct.Struct("=IIQQQQQIIQQQQIi")
+"""struct perf_event_attr up to sample_stack_user, with what aligns it (PERF_ATTR_SIZE_VER3)."""
+_SOFTWARE, _TRACEPOINT = 1, 2
+_CONTEXT_SWITCHES: Final = 3
+_RAW, _REGS = 1 << 10, 1 << 12
+"""PERF_TYPE_SOFTWARE and TRACEPOINT; PERF_COUNT_SW_CONTEXT_SWITCHES; PERF_SAMPLE_RAW and
+PERF_SAMPLE_REGS_USER."""
+_PAGES: Final = 4
+
+
+def _attr(kind: int, config: int, period: int, sample: int, registers: int) -> bytes:
+    """Make a struct perf_event_attr, of which nothing is excluded."""
+    attr: bytes = _ATTR.pack(
+        kind, _ATTR.size, config, period, sample, 0, 0, 0, 0, 0, 0, 0, registers, 0, 0
+    )
+    return attr
 
 
 @contextlib.contextmanager
@@ -83,14 +99,8 @@ def sample(pid: int, wait_for: Callable[[Callable[[], bool]], None]) -> Mapping[
 CALLS: Final = ("sys_enter", "sys_exit")
 SHOWN: Final = {"ax": 0, "sp": 7, "ip": 8, "flags": 9, "cs": 10, "ss": 11}
 """As `REGISTERS`, those sampled with a call; in the order of their bits."""
-_TRACEPOINT: Final = 2
-_RAW_AND_REGS: Final = 1 << 10 | 1 << 12
-"""PERF_TYPE_TRACEPOINT; PERF_SAMPLE_RAW and PERF_SAMPLE_REGS_USER."""
-_ATTR: Final = struct.Struct("=IIQQQQQIIQQQQIi")
-"""struct perf_event_attr up to sample_stack_user, with what aligns it (PERF_ATTR_SIZE_VER3)."""
 _COMMON: Final = 8
 """Bytes of a tracepoint's record before its own fields."""
-_PAGES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +120,89 @@ class Sampled:
     regs: Mapping[str, int]
 
 
+class _Ring:
+    """The samples of one event of a task, which come until it is closed."""
+
+    def __init__(self, attr: bytes, pid: int, what: str) -> None:
+        """Open it, and let it sample.
+
+        :raises HarnessError: the kernel refused
+        """
+        self._tail = 0
+        fd = lib.origax_event(attr, pid)
+        if fd < 0:
+            raise HarnessError(
+                f"no {what}: {os.strerror(-fd)}", f"perf_event_open of pid {pid}",
+                "see kernel.perf_event_paranoid, and any seccomp filter around this process",
+            )  # fmt: skip
+        self._fd = fd
+        try:
+            self._ring = mmap.mmap(fd, (1 + _PAGES) * mmap.PAGESIZE)
+        except OSError:
+            os.close(fd)
+            raise
+
+    def __enter__(self) -> _Ring:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ring.close()
+        os.close(self._fd)
+
+    def take(self) -> Iterator[bytes]:
+        """Read the samples since the last time, from behind their headers."""
+        (head,) = struct.unpack_from("=Q", self._ring, _HEAD_AT)
+        (start,) = struct.unpack_from("=Q", self._ring, _DATA_AT)
+        while self._tail < head:
+            at = start + self._tail
+            kind, _, size = struct.unpack_from("=IHH", self._ring, at)
+            if kind == SAMPLE:
+                yield self._ring[at + 8 : at + size]
+            self._tail += size
+
+
+GENERAL: Final = ("ax", "bx", "cx", "dx", "si", "di", "bp", "sp", "ip", "flags", "cs", "ss")
+WIDE: Final = ("r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15")
+_WIDE_AT: Final = 16
+"""As `REGISTERS`, the first twelve, and those from bit 16 on that 32-bit programs have not."""
+
+
+class Switches:
+    """All general registers of one task, whenever it leaves its CPU: as it does in each stop."""
+
+    def __init__(self, pid: int, bits: int) -> None:
+        """Begin.
+
+        :param bits: of the task's code; its further registers are sampled only with 64
+        :raises HarnessError: the kernel refused
+        """
+        self._names = GENERAL if bits == 32 else GENERAL + WIDE
+        mask = (1 << len(GENERAL)) - 1
+        mask |= 0 if bits == 32 else (1 << len(WIDE)) - 1 << _WIDE_AT
+        attr = _attr(_SOFTWARE, _CONTEXT_SWITCHES, 1, _REGS, mask)
+        self._ring = _Ring(attr, pid, "counter of context switches")
+
+    def __enter__(self) -> Switches:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._ring.__exit__(*error)
+
+    def last(self) -> tuple[str, Mapping[str, int]]:
+        """Give the newest sample: of `ABIS`, and the registers in 64 bits.
+
+        :raises HarnessError: there is none since the last time
+        """
+        *_, sample = (b"", *self._ring.take())
+        if not sample:
+            raise HarnessError(
+                "a task stopped and was not seen to leave its CPU", "perf's context switches",
+                "see whether the kernel lost samples",
+            )  # fmt: skip
+        abi, *words = struct.unpack(f"={1 + len(self._names)}Q", sample)
+        return ABIS.get(abi, str(abi)), dict(zip(self._names, words, strict=True))
+
+
 class Calls:
     """Both tracepoints, for the calls of one task."""
 
@@ -118,8 +211,14 @@ class Calls:
 
         :raises HarnessError: the kernel refused
         """
+        registers = sum(1 << bit for bit in SHOWN.values())
         self._open = contextlib.ExitStack()
-        self._rings = {name: self._ring(name, pid) for name in CALLS}
+        self._rings: dict[str, _Ring] = {}
+        for name in CALLS:
+            config = int(tracepoint(name).read_text(encoding="ascii"))
+            attr = _attr(_TRACEPOINT, config, 1, _RAW | _REGS, registers)
+            ring = _Ring(attr, pid, f"tracepoint raw_syscalls:{name}")
+            self._rings[name] = self._open.enter_context(ring)
 
     def __enter__(self) -> Calls:
         return self
@@ -127,33 +226,11 @@ class Calls:
     def __exit__(self, *_: object) -> None:
         self._open.close()
 
-    def _ring(self, name: str, pid: int) -> tuple[mmap.mmap, list[int]]:
-        registers = sum(1 << bit for bit in SHOWN.values())
-        attr = _ATTR.pack(
-            _TRACEPOINT, _ATTR.size, int(tracepoint(name).read_text(encoding="ascii")), 1,
-            _RAW_AND_REGS, 0, 0, 0, 0, 0, 0, 0, registers, 0, 0,
-        )  # fmt: skip
-        fd = lib.origax_event(attr, pid)
-        if fd < 0:
-            raise HarnessError(
-                f"no tracepoint: {os.strerror(-fd)}", f"raw_syscalls:{name} of pid {pid}",
-                "see kernel.perf_event_paranoid, and any seccomp filter around this process",
-            )  # fmt: skip
-        self._open.callback(os.close, fd)
-        ring = self._open.enter_context(mmap.mmap(fd, (1 + _PAGES) * mmap.PAGESIZE))
-        return ring, [0]
-
     def take(self) -> Iterator[Sampled]:
         """Read what came since the last time: calls that began, then those that ended."""
-        for name, (ring, tail) in self._rings.items():
-            (head,) = struct.unpack_from("=Q", ring, _HEAD_AT)
-            (start,) = struct.unpack_from("=Q", ring, _DATA_AT)
-            while tail[0] < head:
-                at = start + tail[0]
-                kind, _, size = struct.unpack_from("=IHH", ring, at)
-                if kind == SAMPLE:
-                    yield self.sampled(name, ring[at + 8 : at + size])
-                tail[0] += size
+        for name, ring in self._rings.items():
+            for record in ring.take():
+                yield self.sampled(name, record)
 
     @staticmethod
     def sampled(name: str, record: bytes) -> Sampled:

@@ -38,8 +38,9 @@ PATIENCE: Final = 2.0
 SMALL: Final = 1024
 """Below it are the numbers of all calls and signals, and flags: no pid may look like one."""
 NUMBERS: Final = (
-    1792, 4096, 4369, 4660, 8738, 10000, 10752, 12345, 13107, 17476, 30583, 32768, 32770, 65528,
-    65531, 65532, 65535, 458753, 589825, 851969, 921102, 1048580, 2097152, 2097156, 3145732,
+    1792, 4096, 4369, 4660, 8738, 10000, 10752, 12345, 13107, 16657, 17476, 30583, 32768, 32770,
+    65528, 65531, 65532, 65535, 331520, 458753, 589825, 851969, 921102, 1048580, 2097152, 2097156,
+    3145732,
 )  # fmt: skip
 """The other numbers below PID_MAX_LIMIT that stand in goldens: nor may a pid look like one."""
 CHILDREN: Final = 16
@@ -220,6 +221,7 @@ def _write(pinned: Any, probe: Probe, image: Image, cpu: int, traced: bool) -> N
             lib.ORIGAX_IGNORE * handler.ignore
             | lib.ORIGAX_OLD * handler.old
             | lib.ORIGAX_BY_VDSO * handler.by_vdso
+            | lib.ORIGAX_CALLS * handler.calls
         )
     pinned.blocked = sum(1 << signo - 1 for signo in probe.blocked)
     pinned.cpu = cpu

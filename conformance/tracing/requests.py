@@ -72,6 +72,7 @@ O_EVENTS: Final = (
 
 NT_PRSTATUS: Final = binding.NT_PRSTATUS
 NT_PRFPREG: Final = 2
+NT_PRXFPREG: Final = 0x46E6_2B7F
 NT_386_TLS: Final = 0x200
 NT_X86_XSTATE: Final = 0x202
 

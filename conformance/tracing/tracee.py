@@ -222,10 +222,15 @@ class Task:
             if error:
                 raise OSError(-error, os.strerror(-error))
 
-    def put_back(self, stop: Stop) -> None:
-        """Write all registers as they were at a stop (PTRACE_SETREGS); told in the transcript."""
-        self.hand.setregs(self.pid, stop.regs)
-        self.trace.add_poke("", self.who, regs="saved")
+    def put_back(self, stop: Stop, **changed: int) -> None:
+        """Write all registers as they were at a stop (PTRACE_SETREGS); told in the transcript.
+
+        :param changed: those to be written otherwise
+        """
+        mask = (1 << 8 * requests.WORD_SIZE) - 1
+        words = {name: word & mask for name, word in changed.items()}
+        self.hand.setregs(self.pid, {**stop.regs, **words})
+        self.trace.add_poke("", self.who, regs="saved", **changed)
 
     def narrow_put_back(self, stop: Stop) -> None:
         """Write all registers as a 32-bit tracer does, one by one; told in the transcript."""

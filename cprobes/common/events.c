@@ -120,6 +120,65 @@ SITE("vfork_reads",
      CHILD_ENTER
      "ud2\n");
 
+/*
+ * The first process of the PID namespace that setup apart has prepared. It
+ * makes another by clone() with the flags of H1, one that may run on its stack,
+ * waits for its end, and exits with 8. The other sends its parent, which is
+ * number 1 to it, SIGUSR1, and exits with 7.
+ */
+SITE("fork_init",
+     ENTER
+     "mov" W " %" AX ", %" CX "\n"
+     JCXZ " 71f\n"
+     CHILD_TO_BOARD
+     "jmp 69f\n"
+     LABEL("reaper") "71: mov" W " %" H1 ", %" R1 "\n"
+     "xorl %" E2 ", %" E2 "\n"
+     "movl $" N(clone) ", %eax\n"
+     CHILD_ENTER LABEL_END
+     "mov" W " %" AX ", %" CX "\n"
+     JCXZ " 72f\n"
+     LABEL("waits") "movl $-1, %" E1 "\n"
+     "xorl %" E2 ", %" E2 "\n"
+     "movl $0x40000000, %" E3 "\n"		/* __WALL */
+     "mov" W " $0, %" R4 "\n"
+     "movl $" N(wait4) ", %eax\n"
+     CHILD_ENTER
+     "movl $8, %" E1 "\n"
+     "movl $" N(exit_group) ", %eax\n"
+     CHILD_ENTER LABEL_END
+     "ud2\n"
+     LABEL("inner") "72: movl $1, %" E1 "\n"
+     "movl $10, %" E2 "\n"			/* SIGUSR1 */
+     "movl $" N(kill) ", %eax\n"
+     CHILD_ENTER
+     "movl $7, %" E1 "\n"
+     "movl $" N(exit) ", %eax\n"
+     CHILD_ENTER LABEL_END
+     "ud2\n");
+
+/*
+ * The same, but the first process makes a thread, which executes what setup
+ * heir_apart has prepared, and waits in pause().
+ */
+SITE("fork_thread",
+     ENTER
+     "mov" W " %" AX ", %" CX "\n"
+     JCXZ " 71f\n"
+     CHILD_TO_BOARD
+     "jmp 69f\n"
+     LABEL("leader") "71: movl $0x50f00, %" E1 "\n"	/* a thread's flags */
+     "movl $" N(clone) ", %eax\n"
+     CHILD_ENTER
+     "mov" W " %" AX ", %" CX "\n"
+     JCXZ " 72f\n"
+     "movl $" N(pause) ", %eax\n"
+     CHILD_ENTER LABEL_END
+     "ud2\n"
+     LABEL("inner_thread") "72: " EXECUTE
+     CHILD_ENTER LABEL_END
+     "ud2\n");
+
 /* read(), and then execute what setup read_heir has prepared. */
 SITE("read_exec",
      LABEL("first_read") ENTER LABEL_END
@@ -239,6 +298,33 @@ SETUP(read_heir)
 	board->in_.ARG2 = address_of(buffer);
 	board->in_.ARG3 = 1;
 	return 0;
+}
+
+/*
+ * Has the children of this program be in a PID namespace of their own: by
+ * CAP_SYS_ADMIN, or by a user namespace in which the program has it.
+ */
+static int live_apart(void)
+{
+	const long user = 0x10000000, pid = 0x20000000;	/* CLONE_NEW... */
+
+	return sys(NR(unshare), pid, 0, 0, 0) &&
+	       sys(NR(unshare), user | pid, 0, 0, 0) ? EPERM : 0;
+}
+
+/* The same, and the flags of arg[0] where its child looks for them. */
+SETUP(apart)
+{
+	board->in_.HEIR1 = board->arg[0];
+	return live_apart();
+}
+
+/* Setup heir, likewise. */
+SETUP(heir_apart)
+{
+	int error = setup_heir(board);
+
+	return error ? error : live_apart();
 }
 
 /* clone3() with the flags of arg[0] and the exit signal of arg[1]. */

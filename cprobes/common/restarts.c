@@ -12,7 +12,9 @@
  */
 #include "probe.h"
 
+#include <linux/eventpoll.h>
 #include <linux/futex.h>
+#include <linux/io_uring.h>
 #include <asm/poll.h>
 #include <linux/time.h>
 
@@ -134,6 +136,23 @@ SETUP(poll_blocks)
 	return 0;
 }
 
+/* epoll_wait(pipe, no timeout): EINTR at once (fs/eventpoll.c ep_poll). */
+SETUP(epoll_blocks)
+{
+	static struct epoll_event event = { .events = EPOLLIN };
+	long fd = sys(NR(epoll_create1), 0, 0, 0, 0), error;
+
+	if (fd < 0)
+		return -fd;
+	error = sys(NR(epoll_ctl), fd, EPOLL_CTL_ADD, board->arg[0],
+		    address_of(&event));
+	board->in_.ARG1 = fd;
+	board->in_.ARG2 = address_of(&event);
+	board->in_.ARG3 = 1;
+	board->in_.ARG4 = (unsigned long)-1;
+	return -error;
+}
+
 /* ppoll(pipe, no timeout, arg[1] = signal mask meanwhile): ERESTARTNOHAND. */
 SETUP(ppoll_blocks)
 {
@@ -220,4 +239,65 @@ SETUP(futex_wait_blocks)
 	board->in_.ARG3 = 0;
 	board->in_.ARG4 = board->arg[1] ? address_of(&hour) : 0;
 	return helper(board, FUTEX_WAKE, 0);
+}
+
+/* A part of a ring, shared with the kernel; NULL if there is none. */
+static void *ring_part(long ring, uint64_t offset, unsigned long size)
+{
+	long prot = 3;			/* PROT_READ | PROT_WRITE */
+	long flags = 0x8001;		/* MAP_SHARED | MAP_POPULATE */
+#ifdef __x86_64__
+	long at = sys6(NR(mmap), 0, size, prot, flags, ring, offset);
+#else
+	long at = sys6(NR(mmap2), 0, size, prot, flags, ring, offset >> 12);
+#endif
+	return (unsigned long)at > -4096UL ? NULL : (void *)at;
+}
+
+/*
+ * Has an io_uring wait for a pipe to become readable: a byte there makes the
+ * kernel queue work for this very task (task_work_add() with TWA_SIGNAL), and
+ * set TIF_NOTIFY_SIGNAL. The task's sleep then ends as by a signal, and there
+ * is none.
+ */
+static int await_by_ring(int pipe)
+{
+	struct io_uring_params params = { 0 };
+	long ring = sys(NR(io_uring_setup), 1, (long)&params, 0, 0);
+	struct io_uring_sqe *sqe;
+	uint8_t *queue;
+
+	if (ring < 0)
+		return -ring;
+	queue = ring_part(ring, IORING_OFF_SQ_RING,
+			  params.sq_off.array + sizeof(uint32_t));
+	sqe = ring_part(ring, IORING_OFF_SQES, sizeof(*sqe));
+	if (!queue || !sqe)
+		return ENOMEM;
+	sqe->opcode = IORING_OP_POLL_ADD;
+	sqe->fd = pipe;
+	sqe->poll_events = POLLIN;
+	*(uint32_t *)(queue + params.sq_off.array) = 0;
+	__atomic_store_n((uint32_t *)(queue + params.sq_off.tail), 1,
+			 __ATOMIC_RELEASE);
+	return sys6(NR(io_uring_enter), ring, 1, 0, 0, 0, 0) == 1 ? 0 : EIO;
+}
+
+/* The preparations above, and arg[2] = the pipe that a ring waits for. */
+#define WITH_WORK(name)							\
+	SETUP(name##_with_work)						\
+	{								\
+		int error = setup_##name(board);			\
+									\
+		return error ? error : await_by_ring(board->arg[2]);	\
+	}
+
+WITH_WORK(read_blocks)
+WITH_WORK(lock_pi_blocks)
+WITH_WORK(nanosleep_blocks)
+WITH_WORK(poll_blocks)
+
+SETUP(with_work)
+{
+	return await_by_ring(board->arg[2]);
 }

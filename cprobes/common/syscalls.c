@@ -48,3 +48,27 @@ SETUP(requeue)
 	board->in_.ARG6 = more + words[0];
 	return 0;
 }
+
+#define NAP_NANOSECONDS 50000
+
+/* How often the site is to sleep, yet. */
+uint32_t origax_rounds __attribute__((visibility("hidden"), used));
+
+/*
+ * A sleep on the board, arg[0] times, while another program computes on this
+ * CPU: to it the kernel switches back from an interrupt.
+ */
+SETUP(busy)
+{
+	struct __kernel_old_timespec *nap =
+		(struct __kernel_old_timespec *)board->result;
+	long pid = fork_tethered();
+
+	if (pid == 0)
+		for (;;)
+			__asm__ volatile("pause");
+	nap->tv_sec = 0;
+	nap->tv_nsec = NAP_NANOSECONDS;
+	origax_rounds = board->arg[0];
+	return pid < 0 ? -pid : 0;
+}

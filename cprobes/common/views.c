@@ -12,29 +12,40 @@
  */
 SITE("views_int3", "int3");
 
-/*
- * The program's core file is to be written, into the directory that is open as
- * arg[0], and is to hold registers and no memory.
- */
-SETUP(core)
+/* Has the kernel write a core file, with registers and no memory, into dir. */
+static long leave_core(long dir)
 {
 	struct rlimit64 limit;
 	long error, fd;
 
-	error = sys(NR(fchdir), board->arg[0], 0, 0, 0);
+	error = sys(NR(fchdir), dir, 0, 0, 0);
 	if (error)
-		return -error;
+		return error;
 	sys(NR(prlimit64), 0, RLIMIT_CORE, 0, (long)&limit);
 	limit.rlim_cur = limit.rlim_max;
 	error = sys(NR(prlimit64), 0, RLIMIT_CORE, (long)&limit, 0);
 	if (error)
-		return -error;
+		return error;
 	fd = sys(NR(open), (long)"/proc/self/coredump_filter", O_WRONLY, 0, 0);
 	if (fd < 0)
-		return -fd;
+		return fd;
 	sys(NR(write), fd, (long)"0", 1, 0);
 	sys(NR(close), fd, 0, 0, 0);
 	return 0;
+}
+
+/* The program's core file is to be written into the directory arg[0]. */
+SETUP(core)
+{
+	return -leave_core(board->arg[0]);
+}
+
+/* The same, and a filter by the rules from arg[1] on (origax_filter()). */
+SETUP(core_filter)
+{
+	long error = leave_core(board->arg[0]);
+
+	return error ? -error : -origax_filter(&board->arg[1], 0);
 }
 
 /*

@@ -42,6 +42,36 @@ SITE("tf_syscall",
      "popfl\n");
 
 /*
+ * MOV SS right before SYSCALL or SYSENTER, the program's own, in a frame such as
+ * __kernel_vsyscall makes, which the landing pad takes away: see mov_ss_syscall
+ * in common/steps.c.
+ */
+#define MOV_SS_BEFORE(name, label, to_bp, enter)			\
+	SITE(name,							\
+	     "call 71f\n"						\
+	     "jmp 69f\n"						\
+	     "71: pushl %ecx\npushl %edx\npushl %ebp\n"		\
+	     "movl %" to_bp ", %ebp\n"					\
+	     LABEL(label) "movw (%edi), %ss\n" enter "\n" LABEL_END	\
+	     "ud2\n")
+MOV_SS_BEFORE("mov_ss_syscall32", "before_syscall32", "ecx", "syscall");
+MOV_SS_BEFORE("mov_ss_sysenter", "before_sysenter", "esp", "sysenter");
+
+/*
+ * The same as sysret_stack in int80_64/far.c, by SYSCALL in the vDSO: the
+ * landing pad uses the stack at once.
+ */
+SITE("sysret_stack_32",
+     "71: movl $162, %eax\n"			/* nanosleep */
+     "leal " BOARD(STR(NAP_AT)) ", %ebx\n"
+     "xorl %ecx, %ecx\n"
+     ENTER
+     "subl $1, origax_rounds\n"
+     "jnz 71b\n"
+     "xorl %ebx, %ebx\n"
+     "movl $1, %ecx\n");
+
+/*
  * A call by a program that has no stack where the sixth argument is looked for.
  * __do_fast_syscall_32 cannot read it: -EFAULT, and no call is made. The first
  * thing that the program does then, at the landing pad, is to pop, and to die.

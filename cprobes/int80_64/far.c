@@ -31,13 +31,6 @@ SITE("far_32",
  * SYSRET use the stack in 32-bit code, which alone looks at that half. As often
  * as arg[0] says, for not every sleep ends in that interrupt.
  */
-static uint32_t rounds __attribute__((used));
-#define NAP_NANOSECONDS 50000
-#define NAP_AT 864	/* struct timespec, on the board */
-
-_Static_assert(offsetof(struct origax_board, result) == NAP_AT,
-	       "the offset above is the structure's");
-
 SITE("sysret_stack",
      "71: movl $35, %eax\n"			/* nanosleep */
      "leaq " BOARD(STR(NAP_AT)) ", %rdi\n"
@@ -54,19 +47,6 @@ SITE("sysret_stack",
      "popl %eax\n"
      "ljmp $0x33, $74f\n"
      ".code64\n"
-     "74: subl $1, rounds(%rip)\n"
+     "74: subl $1, origax_rounds(%rip)\n"
      "jnz 71b\n"
      "xorl %edi, %edi\n");
-
-SETUP(busy)
-{
-	long pid = fork_tethered();
-
-	if (pid == 0)
-		for (;;)
-			__asm__ volatile("pause");
-	board->result[0] = 0;
-	board->result[1] = NAP_NANOSECONDS;
-	rounds = board->arg[0];
-	return pid < 0 ? -pid : 0;
-}
