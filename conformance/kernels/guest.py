@@ -51,8 +51,9 @@ SHARE: Final = "/mnt"
 """Where a guest has the folder for its answers: a directory that every root has."""
 MODULES: Final = "/media"
 """Where a guest has its kernel's modules: virtme-ng brings another root none, and this machine's a
-link, which leads nowhere if they are below /root: that is covered there."""
-DISK_MODULE: Final = "kernel/drivers/block/virtio_blk.ko"
+link, which leads nowhere if they are below /root, or is not there without /lib/modules."""
+DISK_MODULE: Final = "kernel/drivers/block/virtio_blk.ko*"
+"""Which may be compressed; it needs none that is not loaded by then."""
 TAIL: Final = 5
 """Last lines of the console that tell how a guest was lost."""
 CONSOLE: Final = 1 << 16
@@ -215,10 +216,8 @@ def _command(boot: Boot, folder: Path, program: Path | None) -> list[str]:
     busybox = ["--no-virtme-ng-init", "--busybox", str(boot.busybox)] if boot.busybox else []
     modules = ["--rodir", f"{MODULES}={boot.modules}"] if boot.modules else []
     load = "modprobe -q virtio_blk"
-    if boot.busybox:
-        load = f"busybox insmod {MODULES}/{DISK_MODULE}"
-    elif boot.modules:
-        load = f"ln -sfn {MODULES} /lib/modules/$(uname -r); {load}"
+    if boot.modules:
+        load = f"{'busybox insmod' if boot.busybox else 'insmod'} {MODULES}/{DISK_MODULE}"
     run = f"{SHARE}/{program.name}" if program else "-m conformance.kernels.inside"
     inside = f"{load}; {boot.python} -P -B {run} {SHARE}"
     options = (
