@@ -508,18 +508,18 @@ def _variant(
     :param own: those of variants that are like none
     """
     like = _like(table)
-    how = ("like", "replace", "cells") if like else ("transcript",)
+    how = ("like", "replace", "lines") if like else ("transcript",)
     table.only("name", "when", "basis", "why", *how)
     if like and model is None:
         what = f"there is no variant {like!r} with a transcript of its own"
         raise table.wrong(what, "name one that has")
-    alone = "replace" not in table.data and ("cells" in table.data or ":" in like)
+    alone = "replace" not in table.data and ("lines" in table.data or ":" in like)
     swaps = _swaps(table) if like and not alone else {}
     there = {text for line in model or () for text in line.fields.values()}
     named = [_named(table, name, shared) for name in _names_of(table)] if like else []
     transcript = own[table.text("name")] if model is None else _replaced(model, swaps, named)
-    if "cells" in table.data:
-        transcript = _with_cells(table, transcript)
+    if "lines" in table.data:
+        transcript = _with_lines(table, transcript)
     variant = Variant(
         name=table.text("name"),
         when=table.text("when"),
@@ -539,16 +539,16 @@ def _variant(
     return variant
 
 
-def _with_cells(table: Table, transcript: Transcript) -> Transcript:
+def _with_lines(table: Table, transcript: Transcript) -> Transcript:
     """Put lines in the place of those of the same words, of which there is one each."""
-    cells = {(line.head, line.words): line for line in _transcript(table, "cells")}
+    lines = {(line.head, line.words): line for line in _transcript(table, "lines")}
     there = [(line.head, line.words) for line in transcript]
-    for head, words in cells:
+    for head, words in lines:
         if there.count((head, words)) != 1:
             line = " ".join((head, *words))
             do = "write lines whose first words one line there has"
             raise table.wrong(f"{line!r} does not stand once in the other variant", do)
-    return tuple(cells.get((line.head, line.words), line) for line in transcript)
+    return tuple(lines.get((line.head, line.words), line) for line in transcript)
 
 
 def _swaps(table: Table) -> dict[str, str]:

@@ -553,10 +553,10 @@ def _rewrite(body: Body, change: Change, acceptance: Acceptance) -> None:
 
 
 def _write_transcript(body: Body, transcript: Transcript) -> None:
-    """Put a transcript in the place of the old one, or of `like`, `replace` and `cells`."""
+    """Put a transcript in the place of the old one, or of `like`, `replace` and `lines`."""
     old = "like" if _at(body, "like") >= 0 else "transcript"
     _write(body, "transcript", _transcript(transcript), old=old)
-    for key in ("replace", "cells"):
+    for key in ("replace", "lines"):
         index = _at(body, key)
         if index >= 0:
             body[index : index + 1] = _comments(body[index][1]) if key == "replace" else []

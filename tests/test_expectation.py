@@ -321,7 +321,7 @@ when = "x86_64 and not fred"
 basis = "kernel-source"
 like = "syscalls.pair:base"
 replace = [["39/getpid", "20/getpid"]]
-cells = '''
+lines = '''
 stop  syscall-exit  orig_ax=20/getpid ax=0
 '''
 

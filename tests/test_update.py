@@ -246,17 +246,17 @@ def test_accepting_a_group(expected: Path) -> None:
     assert not list(expected.rglob("*.tmp"))
 
 
-# What a variant of another case is like is not rewritten behind its back; its cells go with `like`.
+# What a variant of another case is like is not rewritten behind its back; its lines go with `like`.
 def test_another_case_is_like_it(expected: Path) -> None:
     two = expected / "syscalls" / "two.toml"
-    cells = f'cells = """\n{EXIT.replace("cx:ip", "own")}\n"""'
-    text = re.sub(r'transcript = """.*?"""', f'like = "syscalls.one:base"\n{cells}', GOLDEN,
+    lines = f'lines = """\n{EXIT.replace("cx:ip", "own")}\n"""'
+    text = re.sub(r'transcript = """.*?"""', f'like = "syscalls.one:base"\n{lines}', GOLDEN,
                   count=1, flags=re.DOTALL)  # fmt: skip
     two.write_text(re.sub(r"replace = \[.*?^]", 'replace = [["own", "cx"]]', text, count=1,
                           flags=re.DOTALL | re.MULTILINE))  # fmt: skip
     assert refused(expected, record()).on == str(two)
     accept(expected, record(case("syscalls.two")))
-    assert "cells" not in two.read_text()
+    assert "lines" not in two.read_text()
     assert "syscalls.one:base" not in two.read_text()
     assert judged(expected, record(case("syscalls.two")), "syscalls.two") == "PASS"
 
