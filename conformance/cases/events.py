@@ -54,6 +54,17 @@ def bear(trace: Trace, task: Task) -> Task:
     return trace.child(task.syscall().message, "child")
 
 
+def become(thread: Task, leader: Task) -> None:
+    """Have a new thread execute a program while its leader sleeps: it takes the leader's pid."""
+    thread.take()
+    leader.resume()
+    leader.until("S")
+    thread.syscall()
+    thread.resume(requests.SYSCALL)
+    leader.take()
+    leader.syscall()
+
+
 def live(child: Task) -> None:
     """Take a new task from its first stop to its end, by PTRACE_SYSCALL."""
     stop = child.take()
@@ -246,13 +257,7 @@ def namespace_exec(trace: Trace) -> None:
     with trace.launch(probe, BIRTHS | requests.O_TRACEEXEC) as task:
         first = init(trace, task)
         thread = second(trace, first)
-        thread.take()
-        first.resume()
-        first.until("S")
-        thread.syscall()
-        thread.resume(requests.SYSCALL)
-        first.take()
-        first.syscall()
+        become(thread, first)
         first.finish()
         trace.bury(thread.pid)
         task.syscall()
@@ -323,13 +328,7 @@ def across(trace: Trace, heir: str) -> None:
     )  # fmt: skip
     with trace.launch(probe, BIRTHS | requests.O_TRACEEXEC) as task:
         thread = bear(trace, task)
-        thread.take()
-        task.resume()
-        task.until("S")
-        thread.syscall()
-        thread.resume(requests.SYSCALL)
-        task.take()
-        task.syscall()
+        become(thread, task)
         task.finish()
         trace.bury(thread.pid)
     trace.control(probe)

@@ -7,13 +7,7 @@
  * Exits with 42 at the second SIGTRAP, so it ends in any case; behind INT1
  * with how often it was taken, 1 or 0; with 4 if it is an undefined opcode.
  */
-#if defined(__i386__)
-#define NR(x86_64, x32, ia32) ia32
-#elif defined(__ILP32__)
-#define NR(x86_64, x32, ia32) (0x40000000 | x32)
-#else
-#define NR(x86_64, x32, ia32) x86_64
-#endif
+#include "nr.h"
 
 #define STR_(x) #x
 #define STR(x) STR_(x)

@@ -3,13 +3,7 @@
  * Exits with 42 if a child of its own is the first process of a PID namespace,
  * which it may make by CAP_SYS_ADMIN, or by a user namespace.
  */
-#if defined(__i386__)
-#define NR(x86_64, x32, ia32) ia32
-#elif defined(__ILP32__)
-#define NR(x86_64, x32, ia32) (0x40000000 | x32)
-#else
-#define NR(x86_64, x32, ia32) x86_64
-#endif
+#include "nr.h"
 
 #define SIGCHLD 17
 #define CLONE_NEWUSER 0x10000000
