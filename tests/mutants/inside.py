@@ -72,7 +72,7 @@ class Guest:
         self.journal = journal
         self.made = made
         self.spent: dict[str, float] = {}
-        """Seconds that other programs take, with no fault awake."""
+        """Seconds that cases, and other programs, take with no fault awake."""
         self.environment = facts.collect(expected_directory(None))
         vocabulary = facts.vocabulary(expected_directory(None))
         cases = () if request["explore"] else all_cases()
@@ -93,6 +93,7 @@ class Guest:
         """Trace every case with no fault awake."""
         self.journal.write(said="fault", number=0)
         for item, answer in self.made.run(self.planned):
+            self.spent[item.case.id] = answer["duration"]
             self._answer(item.case, answer)
 
     def reaching(self) -> dict[str, list[int]]:
@@ -103,13 +104,20 @@ class Guest:
         for item in self.planned:
             for _, answer in self.made.run([item]):
                 found[item.case.id] = reached()
+                self.spent[item.case.id] = answer["duration"]
                 self._answer(item.case, answer, found[item.case.id])
         return found
 
     def harmed(self, fault: Mapping[str, Any], touched: Mapping[str, Sequence[int]]) -> None:
-        """Trace the cases that a fault can harm, and those that are to catch it, with it awake."""
+        """Trace the cases that a fault can harm, those that are to catch it first, with it awake.
+
+        Of the others the quick ones come first, and once time is over no more are begun.
+        """
         number, expected = fault["number"], {case.id for case in _known(fault["cases"])}
-        hurt = [p for p in self.planned if number in touched.get(p.case.id, ())]
+        hurt = sorted(
+            (p for p in self.planned if number in touched.get(p.case.id, ())),
+            key=lambda p: self.spent.get(p.case.id, 0),
+        )
         first = [item for item in self.planned if item.case.id in expected]
         items = first + [item for item in hurt if item not in first]
         self.journal.write(said="fault", number=number, cases=len(items))
@@ -118,7 +126,8 @@ class Guest:
         arm(number)
         try:
             for begin in range(0, len(items), AT_ONCE):
-                if time.monotonic() > until or hanging >= HANGING:
+                late = begin >= len(first) and time.monotonic() > until
+                if late or hanging >= HANGING:
                     break
                 for item, answer in self.made.run(items[begin : begin + AT_ONCE]):
                     hanging += answer["verdict"] == "MISS"
@@ -132,7 +141,7 @@ class Guest:
         for program in self.programs * 2:
             print(f"mutants: {Path(program).name}", flush=True)  # the console's last words, perhaps
             reached()
-            self._peer(program, self.request["seconds"])
+            self._peer(program, self.request["program"])
             touched[program] = reached()
         return touched
 
@@ -141,7 +150,7 @@ class Guest:
         arm(number)
         try:
             for program in self.programs:
-                if number in touched[program] and self.spent[program] < self.request["seconds"]:
+                if number in touched[program] and self.spent[program] < self.request["program"]:
                     self._peer(program, PATIENCE * self.spent[program] + PATIENCE)
         finally:
             arm(0)

@@ -27,8 +27,10 @@ from mutants.faults import Fault
 INSIDE: Final = Path(__file__).resolve().parent / "inside.py"
 OPTIONS: Final = OptionsRecord(frames=20, repeat=1, timeout=10.0, jobs=CPUS, patterns=())
 """A case takes a second at most: one that hangs is not to cost much."""
-SECONDS: Final = 60.0
-"""After which no more of a fault's cases are begun."""
+SECONDS: Final = 6.0
+"""After which no more of a fault's cases are begun, but for those that are to catch it."""
+PROGRAM: Final = 60.0
+"""Seconds that another program may take."""
 COMING_UP: Final = 120.0
 SILENT: Final = 90.0
 """Seconds without a word after which a guest is taken for lost."""
@@ -151,6 +153,7 @@ def _guest(
     """Boot one guest; returns the faults that have no answer because it was lost, its own first."""
     request = {
         "options": asdict(OPTIONS), "seconds": SECONDS, "reached": made.reached,
+        "program": PROGRAM,
         "unharmed": not made.unharmed, "peers": list(peers), "explore": explore,
         "faults": [{"number": each.number, "cases": each.cases} for each in waiting],
     }  # fmt: skip
