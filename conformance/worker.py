@@ -44,7 +44,7 @@ def trace_case(case: Case, options: Options, cpus: tuple[int, ...]) -> dict[str,
     except Exception as error:  # noqa: BLE001 a bug in the case or the harness is a verdict, not an end
         answer = {"verdict": "ERROR", "reason": f"{type(error).__name__}: {error}"}
     lines = render(trace.events)
-    if any(abi.unnamed(line.fields.get("flags", "")) for line in lines):
+    if any(abi.unnamed(line.fields.get(name, "")) for line in lines for name in FLAGS):
         stuck = own_flags(trace.cpus[:2])
         trace.measured["own_flags"] = hex(stuck)
         lines = tuple(without(line, stuck) for line in lines)
@@ -53,6 +53,10 @@ def trace_case(case: Case, options: Options, cpus: tuple[int, ...]) -> dict[str,
     answer["measured"] = trace.measured
     answer["sites"] = sorted(trace.sites)
     return answer
+
+
+FLAGS = ("flags", "found")
+"""Fields that may show EFLAGS."""
 
 
 def own_flags(cpus: Sequence[int]) -> int:
@@ -70,12 +74,16 @@ def without(line: Line, own: int) -> Line:
 
     No kernel can set them there, nor clear them. Now and then QEMU 7.2 sets bit 30 for good.
     """
-    text = line.fields.get("flags", "")
+    fields = {name: _known(line.fields[name], own) for name in FLAGS if name in line.fields}
+    return replace(line, fields={**line.fields, **fields})
+
+
+def _known(text: str, own: int) -> str:
     rest = abi.unnamed(text)
     if not rest & own:
-        return line
+        return text
     names = [*text.split("+")[:-1], *([hex(rest & ~own)] if rest & ~own else [])]
-    return replace(line, fields={**line.fields, "flags": "+".join(names) or "0"})
+    return "+".join(names) or "0"
 
 
 def repeat_case(

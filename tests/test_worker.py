@@ -20,8 +20,8 @@ from conformance.transcript import parse
     ],
 )  # fmt: skip
 def test_a_stuck_flag(seen: str, own: int, told: str) -> None:
-    (line,) = parse(f"control  landed  ax=1 flags={seen} regs=own")
-    assert worker.without(line, own).fields == {**line.fields, "flags": told}
+    (line,) = parse(f"control  landed  ax=1 flags={seen} regs=own found={seen}")
+    assert worker.without(line, own).fields == {**line.fields, "flags": told, "found": told}
 
 
 # Our own flags are those of every CPU that is named, and the affinity is afterwards what it was.
