@@ -20,11 +20,8 @@
 
 /* struct user_regs_struct of 32-bit code, of which a 32-bit request tells. */
 #define NARROW_REGS 17
-/* struct user of 32-bit code, to the end of its debug registers; of 64-bit code. */
+/* struct user of 32-bit code, up to its debug registers. */
 #define NARROW_WORDS 71
-#define WIDE_WORDS 114
-#define WIDE_REGS 27
-#define DEBUG_REGISTERS 8
 
 _Static_assert(offsetof(struct origax_stop, regs) == 56 &&
 	       sizeof(struct origax_stop) == 1992,
@@ -41,21 +38,15 @@ static inline int error_of(long result)
 	return result < 0 ? -result : 0;
 }
 
-/*
- * The registers of the virtual struct user, with which it begins, and the debug
- * registers at its end; what lies between is no register, and stays as it is.
- * Returns the first errno.
- */
-static inline int read_user(int pid, void *to, unsigned int regs,
-			    unsigned int words, unsigned int size)
+/* Every word of the virtual struct user; returns the first errno. */
+static inline int read_user(int pid, void *to, unsigned int words,
+			    unsigned int size)
 {
 	unsigned int i;
 	int first = 0;
 	long error;
 
 	for (i = 0; i < words; i++) {
-		if (i == regs)
-			i = words - DEBUG_REGISTERS;
 		error = ptrace_request(REQUEST_PEEKUSER, pid, i * size,
 				       (unsigned long)to + i * size);
 		if (error < 0 && !first)
@@ -71,15 +62,14 @@ static inline void read_registers(int pid, struct origax_stop *stop)
 	stop->bits = 64;
 	stop->err_regs = error_of(ptrace_request(REQUEST_GETREGS, pid, 0,
 						 (unsigned long)&stop->regs));
-	stop->err_user = read_user(pid, stop->user, WIDE_REGS, WIDE_WORDS,
-				   8);
+	stop->err_user = read_user(pid, stop->user, 114, 8);
 #else
 	stop->bits = 32;
 	stop->narrowed = 1;
 	stop->err_narrow = error_of(ptrace_request(REQUEST_GETREGS, pid, 0,
 						   (unsigned long)stop->narrow));
-	stop->err_narrow_user = read_user(pid, stop->narrow_user, NARROW_REGS,
-					  NARROW_WORDS, 4);
+	stop->err_narrow_user = read_user(pid, stop->narrow_user, NARROW_WORDS,
+					  4);
 #endif
 }
 

@@ -23,7 +23,7 @@ static inline long ptrace_request(long request, long pid, unsigned long addr,
 
 #ifdef __x86_64__
 _Static_assert(sizeof(struct user) == sizeof(((struct origax_stop *)0)->user),
-	       "PEEKUSER reads struct user to its end");
+	       "PEEKUSER reads the whole of struct user");
 #endif
 
 static volatile sig_atomic_t expired;
@@ -120,9 +120,10 @@ static void read_narrow(int pid, struct origax_stop *stop)
 	error = narrow_request(REQUEST_GETREGS, pid, 0, low);
 	stop->err_narrow = error_of(error);
 	memcpy(stop->narrow, low, NARROW_REGS * 4);
-	for (i = 0; i < NARROW_WORDS; i++) { /* as read_user() */
+	/* The words between the registers and the debug registers stay 0. */
+	for (i = 0; i < NARROW_WORDS; i++) {
 		if (i == NARROW_REGS)
-			i = NARROW_WORDS - DEBUG_REGISTERS;
+			i = NARROW_WORDS - 8;
 		error = narrow_request(REQUEST_PEEKUSER, pid, i * 4, low + i);
 		if (error < 0 && !stop->err_narrow_user)
 			stop->err_narrow_user = -error;

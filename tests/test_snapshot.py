@@ -23,8 +23,10 @@ FILTERED = Probe(
 )  # fmt: skip
 WIDE = requests.BITS == 64
 """Whether this tracer is a 64-bit one; otherwise what it reads itself is what is narrow."""
-REGS, USER = ("regs", "user") if WIDE else ("narrow", "narrow_user")
-"""What PTRACE_GETREGS and PEEKUSER fill."""
+REGS, USER, WORDS = (
+    ("regs", "user", (27, 60, 105)) if WIDE else ("narrow", "narrow_user", (17, 40, 62))
+)
+"""What PTRACE_GETREGS and PEEKUSER fill, and words of struct user that are no registers."""
 ARCH = AUDIT_ARCH_X86_64 if WIDE else AUDIT_ARCH_I386
 PID_AT = 16 if WIDE else 12
 """Of siginfo_t, what is behind its three numbers."""
@@ -99,6 +101,13 @@ def test_narrow_debug(stops: Mapping[str, Raw], environment: Environment, number
         pytest.skip("the kernel runs no 32-bit programs")
     at = (snapshot.DEBUG_REGISTERS_32 + number) * 4
     assert differs(stops["signal"], "narrow_user", at, 4) == {"narrow_user": {f"dr{number}"}}
+
+
+# The words of struct user that are no registers are 0.
+@pytest.mark.parametrize("word", WORDS)
+def test_other_words(stops: Mapping[str, Raw], word: int) -> None:
+    at = requests.WORD_SIZE * word
+    assert differs(stops["signal"], USER, at, requests.WORD_SIZE) == {USER: {f"word{word}"}}
 
 
 INFO = {"pad": 1, "ip": 8, "sp": 16, "nr": 24,

@@ -250,6 +250,7 @@ _HEAD: Final = struct.Struct("=10i4I")
 _WORD: Final = struct.Struct("=Q")
 _REGS: Final = struct.Struct("=27Q")
 _REGS_32: Final = struct.Struct("=17I")
+_USER: Final = struct.Struct("=114Q")
 _USER_32: Final = struct.Struct("=71I")
 _INFO: Final = struct.Struct("=IIQQ8Q")
 _DEBUG: Final = struct.Struct("=8Q")
@@ -264,6 +265,8 @@ _DEBUG_32: Final = struct.Struct("=8I")
 )  # fmt: skip
 _DEBUG_AT: Final = _USER_AT + 8 * DEBUG_REGISTERS
 _DEBUG_32_AT: Final = _NARROW_USER_AT + 4 * DEBUG_REGISTERS_32
+_NOTHING: Final = bytes(_DEBUG_AT - _USER_AT - _REGS.size)
+"""What struct user has between its registers and its debug registers."""
 _OWN_REGS: Final = (
     slice(_REGS_AT, _REGS_AT + _REGS.size)
     if requests.BITS == 64
@@ -377,10 +380,13 @@ def _compare_regset(raw: bytes, regs: Mapping[str, int], size: int) -> dict[str,
 
 
 def _compare_user(raw: bytes, regs: Mapping[str, int]) -> dict[str, str]:
-    """Compare the words of struct user with the registers."""
-    if raw[_USER_AT : _USER_AT + _REGS.size] == raw[_REGS_AT:_REGSET_AT]:
+    """Compare struct user, word by word, with the registers: what lies between is all 0."""
+    if raw[_USER_AT:_DEBUG_AT] == raw[_REGS_AT:_REGSET_AT] + _NOTHING:
         return {}
-    return _compare(regs, dict(zip(REGISTERS, _REGS.unpack_from(raw, _USER_AT), strict=True)))
+    words = _USER.unpack_from(raw, _USER_AT)
+    return _compare(regs, dict(zip(REGISTERS, words[:27], strict=True))) | _between(
+        words, 27, DEBUG_REGISTERS
+    )
 
 
 def _compare_narrow(
@@ -400,7 +406,7 @@ def _compare_narrow(
     seen |= dict(zip(DEBUG_NAMES, user[DEBUG_REGISTERS_32:], strict=True))
     return {
         "narrow": _compare(lower, dict(zip(REGISTERS_32, narrow, strict=True))),
-        "narrow_user": _compare(ours, seen),
+        "narrow_user": _compare(ours, seen) | _between(user, 17, DEBUG_REGISTERS_32),
     }
 
 
@@ -443,6 +449,13 @@ def _compare(ours: Mapping[str, int], theirs: Mapping[str, int]) -> dict[str, st
         for name in ours
         if name in shared and (ours[name] ^ theirs[name]) & mask
     }
+
+
+def _between(words: tuple[int, ...], begin: int, end: int) -> dict[str, str]:
+    """Name what PEEKUSER shows between the registers and the debug registers: it is all 0."""
+    if not any(words[begin:end]):
+        return {}
+    return {f"word{at}": hex(words[at]) for at in range(begin, end) if words[at]}
 
 
 INFO_SIZES: Final = {"NONE": 24, "ENTRY": 80, "EXIT": 33, "SECCOMP": 84}
