@@ -14,7 +14,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import (
@@ -45,6 +45,7 @@ UNSTABLE: Final = "UNSTABLE"
 ERROR: Final = "ERROR"
 MISS: Final = "MISS"
 VERDICTS: Final = (PASS, FAIL, KNOWN, SKIP, NOGOLDEN, UNSTABLE, ERROR, MISS)
+AS_EXPECTED: Final = (PASS, KNOWN, SKIP)
 
 CONFORMS: Final = 0
 MISMATCH: Final = 1
@@ -86,7 +87,8 @@ class _Limit:
 
 
 def _matches(pattern: str, text: str) -> _Limit:
-    return _Limit(lambda value: re.fullmatch(pattern, value) is not None, text)
+    found = re.compile(pattern).fullmatch
+    return _Limit(lambda value: found(value) is not None, text)
 
 
 def _one_of(choices: tuple[str, ...]) -> _Limit:
@@ -242,10 +244,12 @@ def _keys(value: Any) -> dict[str, Any]:
     return dict(value)
 
 
-def from_json(text: str, on: str = "the record") -> Record:
+def from_json(text: str, on: str = "the record", stops: bool = True) -> Record:
     """Read a record from text.
 
     :param on: what the text is, for the message
+    :param stops: also the raw stops of cases that came out as expected, which nobody looks at to
+        explain a failure: they are nine tenths of a record, and most of the time to read it
     :raises UsageError: not JSON, not a record, of another version, or damaged
     """
     data = _parse(text, on)
@@ -253,6 +257,8 @@ def from_json(text: str, on: str = "the record") -> Record:
         raise UsageError("this is JSON, but not an origax record", on, _DO_GIVE)
     _check_version(data.get("version"), on)
     body = {key: value for key, value in data.items() if key not in ("format", "version")}
+    if not stops:
+        _drop_stops(body)
     try:
         record = shaped(Record, body)
         _check_ids(body["cases"])
@@ -262,9 +268,24 @@ def from_json(text: str, on: str = "the record") -> Record:
     return record
 
 
-def read(path: Path) -> Record:
+def _drop_stops(body: Any) -> None:
+    """Leave out raw stops of cases that are as expected; what is no such case stays to be told."""
+    cases = body.get("cases")
+    for case in filter(_is_object, cases if isinstance(cases, list) else ()):
+        given = case.get("transcripts")
+        if case.get("verdict") in AS_EXPECTED and isinstance(given, list):
+            for transcript in filter(_is_object, given):
+                transcript.update({key: [] for key in transcript.keys() & {"stops"}})
+
+
+def _is_object(data: Any) -> bool:
+    return isinstance(data, dict)
+
+
+def read(path: Path, stops: bool = True) -> Record:
     """Read the record in a file.
 
+    :param stops: as :func:`from_json`
     :raises UsageError: there is none, it cannot be read, or as :func:`from_json`
     """
     try:
@@ -277,7 +298,7 @@ def read(path: Path) -> Record:
     except UnicodeDecodeError as error:
         what = f"the record is not JSON: byte {error.start} is no UTF-8"
         raise UsageError(what, str(path), _DO_GIVE) from None
-    return from_json(text, str(path))
+    return from_json(text, str(path), stops)
 
 
 def check_place(path: Path) -> None:
@@ -318,8 +339,18 @@ class MisfitError(Exception):
 
     def __init__(self, where: str, what: str) -> None:
         super().__init__(where, what)
-        self.where = where
+        self.path = where
         self.what = what
+
+    @property
+    def where(self) -> str:
+        """The path from the top."""
+        return self.path.removeprefix(".")
+
+    def within(self, step: str) -> MisfitError:
+        """Say that it is inside of what this step leads to."""
+        self.path = step + self.path
+        return self
 
 
 def shaped(kind: type[T], data: Any) -> T:
@@ -327,7 +358,8 @@ def shaped(kind: type[T], data: Any) -> T:
 
     :raises MisfitError: naming the first value that is not as it should be, and what is wrong
     """
-    built: T = _read_class(kind, data, "")
+    annotation: Any = kind
+    built: T = _reader(annotation)(data)
     return built
 
 
@@ -364,52 +396,98 @@ def _check_ids(cases: list[dict[str, Any]]) -> None:
         seen.add(case["id"])
 
 
-def _read(kind: Any, data: Any, where: str) -> Any:
-    """Check `data`, as JSON gave it, against an annotation, and build what that names."""
-    origin = get_origin(kind)
-    if kind is Any:
-        return data
-    if origin is Annotated:
-        return _read_annotated(kind, data, where)
-    if origin is tuple:
-        items = _expect(list, data, where)
-        return tuple(_read(get_args(kind)[0], v, f"{where}[{i}]") for i, v in enumerate(items))
-    if origin is Mapping:
-        entries = _expect(dict, data, where)
-        return {k: _read(get_args(kind)[1], v, _member(where, k)) for k, v in entries.items()}
-    if is_dataclass(kind) or is_typeddict(kind):
-        return _read_class(kind, data, where)
-    return _expect(get_args(kind) if origin is UnionType else kind, data, where)
-
-
-def _read_annotated(kind: Any, data: Any, where: str) -> Any:
-    inner, rule = get_args(kind)
-    if not isinstance(rule, _Limit):
-        return _read(rule, data, where)
-    value = _read(inner, data, where)
-    if not rule.holds(value):
-        raise MisfitError(where, f"{_shown(value)} {rule.text}")
-    return value
-
-
-def _read_class(kind: Any, data: Any, where: str) -> Any:
-    """Read an object with named members: a dataclass has just these, a TypedDict may have more."""
-    entries = _expect(dict, data, where)
-    hints = _hints(kind)
-    open_ended = is_typeddict(kind)
-    missing = (kind.__required_keys__ if open_ended else hints.keys()) - entries.keys()
-    unknown = entries.keys() - hints.keys()
-    if missing:
-        raise MisfitError(_member(where, min(missing)), "this is missing")
-    if unknown and not open_ended:
-        raise MisfitError(_member(where, min(unknown)), "no such thing belongs here")
-    values = {k: _read(hints.get(k, Any), v, _member(where, k)) for k, v in entries.items()}
-    return values if open_ended else kind(**values)
+Reader = Callable[[Any], Any]
+"""Checks what JSON gave, and builds of it what an annotation names."""
 
 
 @functools.cache
-def _hints(kind: Any) -> Mapping[str, Any]:
-    return get_type_hints(kind, include_extras=True)
+def _reader(kind: Any) -> Reader:
+    """Give the reader of an annotation: made once, for a record has a million values."""
+    origin = get_origin(kind)
+    if kind is Any:
+        return lambda data: data
+    if origin is Annotated:
+        return _annotated(*get_args(kind))
+    if origin is tuple:
+        return _list_of(_reader(get_args(kind)[0]))
+    if origin is Mapping:
+        return _map_of(_reader(get_args(kind)[1]))
+    if is_dataclass(kind) or is_typeddict(kind):
+        return _object_of(kind)
+    return _plain(get_args(kind) if origin is UnionType else (kind,))
+
+
+def _annotated(inner: Any, rule: Any) -> Reader:
+    if not isinstance(rule, _Limit):
+        return _reader(rule)
+    read = _reader(inner)
+
+    def limited(data: Any) -> Any:
+        value = read(data)
+        if not rule.holds(value):
+            raise MisfitError("", f"{_shown(value)} {rule.text}")
+        return value
+
+    return limited
+
+
+def _list_of(read: Reader) -> Reader:
+    expect = _plain((list,))
+
+    def items(data: Any) -> Any:
+        done: list[Any] = []
+        try:
+            for value in expect(data):
+                done.append(read(value))
+        except MisfitError as misfit:
+            raise misfit.within(f"[{len(done)}]" if type(data) is list else "") from None
+        return tuple(done)
+
+    return items
+
+
+def _map_of(read: Reader) -> Reader:
+    expect = _plain((dict,))
+
+    def entries(data: Any) -> Any:
+        done = {}
+        for name, value in expect(data).items():
+            try:
+                done[name] = read(value)
+            except MisfitError as misfit:
+                raise misfit.within(_member(name)) from None
+        return done
+
+    return entries
+
+
+def _object_of(kind: Any) -> Reader:
+    """Read an object with named members: a dataclass has just these, a TypedDict may have more."""
+    hints = get_type_hints(kind, include_extras=True)
+    readers = {name: _reader(hint) for name, hint in hints.items()}
+    open_ended = is_typeddict(kind)
+    required = kind.__required_keys__ if open_ended else _required(kind)
+    expect = _plain((dict,))
+
+    def members(data: Any) -> Any:
+        entries = expect(data)
+        if missing := required - entries.keys():
+            raise MisfitError(_member(min(missing)), "this is missing")
+        if not open_ended and (unknown := entries.keys() - readers.keys()):
+            raise MisfitError(_member(min(unknown)), "no such thing belongs here")
+        values = dict(entries)
+        for name in filter(readers.__contains__, entries):
+            try:
+                values[name] = readers[name](entries[name])
+            except MisfitError as misfit:
+                raise misfit.within(_member(name)) from None
+        return values if open_ended else kind(**values)
+
+    return members
+
+
+def _required(kind: Any) -> frozenset[str]:
+    return frozenset(each.name for each in fields(kind) if each.default is MISSING)
 
 
 _NAMES: Final[Mapping[type, str]] = {
@@ -423,18 +501,22 @@ _NAMES: Final[Mapping[type, str]] = {
 }
 
 
-def _expect(kinds: Any, data: Any, where: str) -> Any:
-    """Return `data` if it is of one of `kinds`; a bool is no number, a whole number is a float."""
-    wanted = kinds if isinstance(kinds, tuple) else (kinds,)
-    if type(data) in wanted or (type(data) is int and float in wanted):
-        return data
-    names = " or ".join(_NAMES[kind] for kind in wanted)
-    raise MisfitError(where, f"{_NAMES[type(data)]} stands where {names} belongs")
+def _plain(wanted: tuple[type, ...]) -> Reader:
+    """Give the reader of values of some types; a bool is no number, a whole number is a float."""
+    allowed = frozenset((*wanted, int) if float in wanted else wanted)
+
+    def plain(data: Any) -> Any:
+        if type(data) in allowed:
+            return data
+        names = " or ".join(_NAMES[kind] for kind in wanted)
+        raise MisfitError("", f"{_NAMES[type(data)]} stands where {names} belongs")
+
+    return plain
 
 
-def _member(where: str, name: str) -> str:
+def _member(name: str) -> str:
     plain = re.fullmatch("[A-Za-z0-9_]+", name) is not None
-    return f"{where}.{name}".lstrip(".") if plain else f"{where}[{_shown(name)}]"
+    return f".{name}" if plain else f"[{_shown(name)}]"
 
 
 def _shown(value: Any) -> str:

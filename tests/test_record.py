@@ -9,6 +9,7 @@ import os
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,29 @@ def test_damaged(where: str, edit: Edit) -> None:
     assert caught.value.on == f"r.json, at {where}"
     assert caught.value.what.startswith("the record is damaged: ")
     assert "origax run" in caught.value.do
+
+
+# Without raw stops, a record is read as the same, but for the stops of what is as expected.
+def test_without_stops() -> None:
+    text = record.to_json(records.mixed())
+    whole, brief = record.from_json(text), record.from_json(text, stops=False)
+    assert [replace(case, transcripts=()) for case in brief.cases] == [
+        replace(case, transcripts=()) for case in whole.cases
+    ]
+    for mine, full in zip(brief.cases, whole.cases, strict=True):
+        bare = [replace(each, stops=()) for each in full.transcripts]
+        kept = full.verdict not in ("PASS", "KNOWN", "SKIP")
+        assert mine.transcripts == (full.transcripts if kept else tuple(bare))
+
+
+# A damaged record is refused without them, too: what fails keeps its stops, and they are checked.
+@pytest.mark.parametrize(("where", "edit"), BROKEN)
+def test_damaged_without_stops(where: str, edit: Edit) -> None:
+    data = sample()
+    edit(data)
+    with pytest.raises(UsageError, match="damaged") as caught:
+        record.from_json(json.dumps(data), "r.json", stops=False)
+    assert caught.value.on == f"r.json, at {where}"
 
 
 # Two cases with one id would be counted twice, which no schema can say.
