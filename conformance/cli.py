@@ -218,26 +218,38 @@ def doctor(args: argparse.Namespace) -> int:
 
 
 def report(args: argparse.Namespace) -> int:
-    """Write records as a report."""
-    from conformance import record
-    from conformance.reports import junit, ktap, matrix, terminal
+    """Write records as a report: for people, as a page, or for a CI server."""
+    from conformance import changes, files, record
+    from conformance.reports import changed, junit, ktap, matrix, terminal
 
-    made = [record.read(path) for path in args.records]
-    color = terminal.use_color(sys.stdout, os.environ)
-    if args.format == "matrix":
-        print(matrix.matrix(made, color), end="")
-        return record.exit_code([verdict for each in made for verdict in each.verdicts])
-    formats: dict[str, Callable[[record.Record], str]] = {
-        "terminal": lambda each: terminal.summary(each, color),
-        "ktap": ktap.report,
-        "tap13": lambda each: ktap.report(each, tap13=True),
-        "junit": junit.report,
+    baseline, made = (
+        [record.read(path, stops=False) for path in paths]
+        for paths in (args.baseline, args.records)
+    )
+    compared = changes.changes(baseline, made) if baseline else ()
+    color = not args.output and terminal.use_color(sys.stdout, os.environ)
+    formats: dict[str, Callable[[], str]] = {
+        "terminal": lambda: "\n".join(terminal.summary(each, color) for each in made),
+        "matrix": lambda: matrix.matrix(made, color),
+        "ktap": lambda: ktap.report(made[0]),
+        "tap13": lambda: ktap.report(made[0], tap13=True),
+        "junit": lambda: junit.report(made[0]),
     }
-    if len(made) > 1 and args.format != "terminal":
+    if len(made) > 1 and args.format in ("ktap", "tap13", "junit"):
         on = f"--format {args.format}: {len(made)} records"
         raise UsageError("that report is of one record", on, "give one, or use --format matrix")
-    print("\n".join(formats[args.format](each) for each in made), end="")
-    return 0
+    if baseline and args.format not in ("terminal", "matrix"):
+        on = f"--format {args.format} --baseline"
+        raise UsageError("that report tells no changes", on, "use terminal or matrix")
+    text = formats[args.format]()
+    if baseline:
+        text += f"\n{changed.text(compared, color)}"
+    if args.output:
+        files.replace_all({args.output: text}, "the report", "name a file that you may write")
+    else:
+        print(text, end="")
+    verdicts = [verdict for each in made for verdict in each.verdicts]
+    return record.exit_code(verdicts) if args.format == "matrix" else 0
 
 
 def explore(args: argparse.Namespace) -> int:
@@ -495,17 +507,29 @@ def _add_doctor(commands: Any) -> None:
     _command(commands, "doctor", doctor).add_argument("--json", action="store_true")
 
 
+_REPORT: Final = """\
+  terminal  what failed and how, one record after the other
+  matrix    cases by environments, of all records; exits as `origax run` would
+  ktap      for kernel CI; tap13 for readers of plain TAP; junit for other CI servers
+
+With --baseline, what changed since is told in KernelCI's words: regression, new failure, still
+failing, fixed, new pass, appeared, disappeared. A box, a guest or an environment is compared with
+itself; a single record with a single one, wherever they come from.
+
+  origax report records/*.json --format matrix --baseline before/*.json
+"""
+
+
 def _add_report(commands: Any) -> None:
-    epilog = (
-        "terminal  what failed and how, one record after the other\n"
-        "matrix    cases by environments, of all records; exits as `origax run` would\n"
-        "ktap      for kernel CI; tap13 for readers of plain TAP; junit for other CI servers"
-    )
-    sub = _command(commands, "report", report, epilog=epilog)
+    sub = _command(commands, "report", report, epilog=_REPORT)
     sub.add_argument("records", metavar="RECORD", nargs="+", type=Path,
                      help="one; for matrix and terminal as many as there are")  # fmt: skip
     sub.add_argument("--format", choices=("terminal", "matrix", "ktap", "tap13", "junit"),
                      default="terminal")  # fmt: skip
+    sub.add_argument("--baseline", metavar="RECORD", nargs="+", type=Path, default=[],
+                     help="records of an earlier round: tell what changed since")  # fmt: skip
+    sub.add_argument("-o", "--output", metavar="FILE", type=Path,
+                     help="write it there (default: to standard output)")  # fmt: skip
 
 
 _EXPLORE: Final = """\

@@ -1177,6 +1177,7 @@ def collect(expected: Path) -> Environment:
         "uname_r": source.release,
         "uname_v": source.version,
         "machine": os.uname().machine,
+        "host": os.uname().nodename,
         "version": str(version),
         "cpu": fields(source.cpuinfo).get("model name", ""),
         "hypervisor": hypervisor(_cpuid)[1],
