@@ -251,6 +251,14 @@ def test_many_are_one_pattern() -> None:
     ]  # fmt: skip
 
 
+# Few cases that fail alike have a line each; many share lines, so that the reason stays in sight.
+def test_many_failing_alike() -> None:
+    for number, lines in ((terminal.LISTED, terminal.LISTED), (terminal.LISTED + 1, 1)):
+        cases = [records.case(f"a.c{n}", "ERROR", reason="no image") for n in range(number)]
+        text = terminal.summary(records.record(*cases), color=False)
+        assert len([line for line in text.splitlines() if line.startswith("  a.c")]) == lines
+
+
 # A run without a failure, and one without a case, is one line.
 def test_summary_of_nothing() -> None:
     assert terminal.summary(records.record(records.case()), color=False) == (

@@ -36,6 +36,9 @@ def use_color(stream: IO[str], environ: Mapping[str, str]) -> bool:
     return stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
 
+LISTED: Final = 10
+"""Cases that fail alike, at most, that have a line each."""
+
 MANY: Final = 4
 """Cases of one family and door that are named together where they are skipped alike."""
 
@@ -129,7 +132,8 @@ def _group(group: list[CaseRecord], paint: Paint, width: int, guest: str) -> lis
     first = group[0]
     head = f"{paint(first.verdict, RED)}  {paint(one_line(title(first)), BOLD)}"
     lines = [f"{head}  ({plural(len(group), 'case')})"]
-    lines += [f"  {case.id}" for case in group]
+    ids = [case.id for case in group]
+    lines += [f"  {id_}" for id_ in ids] if len(ids) <= LISTED else wrapped(joined(ids), width)
     return lines + describe(group, paint, width, guest)
 
 
