@@ -173,6 +173,18 @@ def test_without_stops() -> None:
         assert mine.transcripts == (full.transcripts if kept else tuple(bare))
 
 
+# It is the same record however its text is laid out, and where it ends amid a stop it is no JSON.
+def test_without_stops_in_any_layout() -> None:
+    text = record.to_json(records.mixed())
+    brief = record.from_json(text, stops=False)
+    for indent in (None, 0, 2, 4):
+        other = json.dumps(json.loads(text), indent=indent)
+        assert record.from_json(other, stops=False) == brief
+    for end in (text.index('"regs"'), text.rindex('"regs"'), text.rindex('"verdict"')):
+        with pytest.raises(UsageError, match="not JSON"):
+            record.from_json(text[:end], stops=False)
+
+
 # A damaged record is refused without them, too: what fails keeps its stops, and they are checked.
 @pytest.mark.parametrize(("where", "edit"), BROKEN)
 def test_damaged_without_stops(where: str, edit: Edit) -> None:
