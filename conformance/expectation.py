@@ -293,6 +293,8 @@ class _Invariant:
     every: bool
     scope: str
     tree: ast.expr
+    fields: frozenset[str]
+    """Those that it reads."""
 
     @classmethod
     def parse(cls, name: str, rule: str) -> _Invariant:
@@ -305,7 +307,8 @@ class _Invariant:
             )
         tree = _parse(match[3])
         _agree(bool, [tree], lambda _: None)
-        return cls(name, rule, match[1] == "every", match[2], tree)
+        fields = frozenset(_names(tree) - {"kind"})
+        return cls(name, rule, match[1] == "every", match[2], tree, fields)
 
     def lines(self, transcript: Transcript) -> list[tuple[int, Line]]:
         """Give the lines it speaks of, each with its number."""
@@ -316,15 +319,12 @@ class _Invariant:
             or (line.head == "stop" and self.scope in (w.removesuffix("-stop") for w in line.words))
         ]
 
-    def names(self) -> set[str]:
-        """Give the fields that it reads."""
-        return _names(self.tree) - {"kind"}
-
     def holds(self, line: Line) -> bool:
         """Judge one line. A weak field may be anything; types that clash are a breach."""
-        if any(is_weak(line.fields.get(name)) for name in self.names()):
+        read = {name: line.fields[name] for name in self.fields & line.fields.keys()}
+        if any(map(is_weak, read.values())):
             return True
-        texts = {name: value(text) for name, text in line.fields.items()} | {"kind": line.kind}
+        texts = {name: value(text) for name, text in read.items()} | {"kind": line.kind}
         try:
             return bool(_evaluate(self.tree, texts.get))
         except TypeError:
@@ -657,7 +657,7 @@ def check(expectation: Expectation) -> None:
     lines = [line for variant in expectation.variants for line in variant.transcript]
     fields = {name for line in lines for name in line.fields}
     for name, rule in expectation.invariants.items():
-        for unknown in sorted(_Invariant.parse(name, rule).names() - fields) if lines else ():
+        for unknown in sorted(_Invariant.parse(name, rule).fields - fields) if lines else ():
             raise UsageError(
                 f"the invariant {name!r} names {unknown!r}, which no line of a golden has",
                 f"{expectation.path}, [invariants]",
