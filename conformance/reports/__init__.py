@@ -140,7 +140,7 @@ def _plain(text: str, code: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Column:
+class Column:
     """One field of two lines: its text in both, and whether it is marked."""
 
     upper: str
@@ -149,6 +149,7 @@ class _Column:
 
     @property
     def width(self) -> int:
+        """Characters of the longer."""
         return max(len(self.upper), len(self.lower))
 
 
@@ -169,14 +170,18 @@ def side_by_side(
             _labelled(label, paint(one_line(line), code) if line else "(no such line)")
             for label, line, code in zip(labels, lines, (GREEN, RED), strict=True)
         ]
-    upper, lower = (_tokens(line or "") for line in lines)
-    names = dict.fromkeys((*upper, *lower))
-    columns = [_Column(upper.get(n, ""), lower.get(n, ""), n in fields) for n in names]
     rows: list[str] = []
-    for fold in _folds(columns, width - _LABEL - 2):
+    for fold in _folds(columns(lines[0] or "", lines[1] or "", fields), width - _LABEL - 2):
         heads = labels if not rows else ("", "")
         rows += _rows(heads, fold, paint)
     return rows
+
+
+def columns(upper: str, lower: str, fields: Sequence[str]) -> list[Column]:
+    """Take two transcript lines apart, field beside field; those named in `fields` are marked."""
+    one, other = _tokens(upper), _tokens(lower)
+    names = dict.fromkeys((*one, *other))
+    return [Column(one.get(n, ""), other.get(n, ""), n in fields) for n in names]
 
 
 def _tokens(line: str) -> dict[str, str]:
@@ -188,10 +193,10 @@ def _tokens(line: str) -> dict[str, str]:
     return tokens
 
 
-def _folds(columns: Iterable[_Column], width: int) -> Iterator[list[_Column]]:
+def _folds(parts: Iterable[Column], width: int) -> Iterator[list[Column]]:
     """Part columns, one space between, into rows of `width`."""
-    row: list[_Column] = []
-    for column in columns:
+    row: list[Column] = []
+    for column in parts:
         if row and sum(c.width + 1 for c in row) + column.width > width:
             yield row
             row = []
@@ -199,7 +204,7 @@ def _folds(columns: Iterable[_Column], width: int) -> Iterator[list[_Column]]:
     yield row
 
 
-def _rows(labels: tuple[str, str], columns: Sequence[_Column], paint: Paint) -> Iterator[str]:
+def _rows(labels: tuple[str, str], columns: Sequence[Column], paint: Paint) -> Iterator[str]:
     upper = [(c.upper, c, GREEN) for c in columns]
     lower = [(c.lower, c, RED) for c in columns]
     marks = [("^" * c.width if c.marked else "", c, YELLOW) for c in columns]
@@ -208,7 +213,7 @@ def _rows(labels: tuple[str, str], columns: Sequence[_Column], paint: Paint) -> 
             yield _labelled(label, " ".join(_cell(*cell, paint) for cell in cells))
 
 
-def _cell(text: str, column: _Column, code: str, paint: Paint) -> str:
+def _cell(text: str, column: Column, code: str, paint: Paint) -> str:
     padding = " " * (column.width - len(text))
     return (paint(text, code) if column.marked else text) + padding
 
@@ -249,13 +254,18 @@ def headline(changes: Sequence[str]) -> str:
     return named + (f" (and {plural(rest, 'more change')})" if rest > 0 else "")
 
 
+def alike(case: CaseRecord) -> tuple[str, ...]:
+    """Give what is equal of failing cases that differ equally: the verdict, and every change."""
+    changes = dict.fromkeys(d.change for d in case.differences)
+    return (case.verdict, *(changes or (title(case),)))
+
+
 def grouped(cases: Iterable[CaseRecord]) -> list[list[CaseRecord]]:
     """Group failing cases by verdict and equal difference: the gravest first, then the largest."""
     groups: dict[tuple[str, ...], list[CaseRecord]] = {}
     for case in cases:
         if case.verdict in FAILING:
-            changes = dict.fromkeys(d.change for d in case.differences)
-            groups.setdefault((case.verdict, *(changes or (title(case),))), []).append(case)
+            groups.setdefault(alike(case), []).append(case)
     order = {verdict: rank for rank, verdict in enumerate(FAILING)}
     return sorted(groups.values(), key=lambda group: (order[group[0].verdict], -len(group)))
 

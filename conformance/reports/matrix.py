@@ -170,7 +170,7 @@ def _table(
     rows: Mapping[str, Row], columns: Sequence[_Column], paint: Paint, width: int
 ) -> Iterator[str]:
     """Write the rows; where not all columns fit beside the names, block below block."""
-    told = list(_joined(rows))
+    told = [(each.label, each.row) for each in joined(rows)]
     cell = len(str(len(columns))) + 1
     left = min(max((len(label) for label, _ in told), default=0), width // 2)
     fitting = max(1, (width - left) // cell)
@@ -185,16 +185,27 @@ def _table(
             yield f"{_cut(label, left):{left}}{''.join(cells)}".rstrip()
 
 
-def _joined(rows: Mapping[str, Row]) -> Iterator[tuple[str, Row]]:
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Cases of one family that are equal on every environment, and stand in one row."""
+
+    label: str
+    ids: tuple[str, ...]
+    row: Row
+
+
+def joined(rows: Mapping[str, Row]) -> Iterator[Joined]:
     """Name cases that are equal everywhere by the family, or by their family and door.
 
     ``traps`` are all of that family; ``traps.*.x32`` those at that door, and ``traps.*`` those at
     none, but for what is named below: then the number says how many of them that are.
+
+    :param rows: the marks of each case, by its id, in order
     """
     for family, ids in _by_family(rows):
         alike = {rows[case_id] for case_id in ids}
         if len(alike) == 1 and len(ids) > 1:
-            yield f"{family} ({len(ids)})", alike.pop()
+            yield Joined(f"{family} ({len(ids)})", tuple(ids), alike.pop())
             continue
         doors: dict[str, list[str]] = {}
         for case_id in ids:
@@ -213,17 +224,19 @@ def _door(case_id: str) -> str:
     return "".join(f".{part}" for part in case_id.split(".")[2:])
 
 
-def _of_door(pattern: str, rows: Mapping[str, Row]) -> Iterator[tuple[str, Row]]:
+def _of_door(pattern: str, rows: Mapping[str, Row]) -> Iterator[Joined]:
     """Put the commonest row first, for all that have it, and the others by name below."""
     alike = list(rows.values())
     commonest = max(alike, key=alike.count)
-    many = alike.count(commonest)
+    same = tuple(case_id for case_id, row in rows.items() if row == commonest)
+    many = len(same)
     if many >= MANY:
         number = f"{many}" if many == len(rows) else f"{many} of {len(rows)}"
-        yield f"{pattern} ({number})", commonest
+        yield Joined(f"{pattern} ({number})", same, commonest)
     for case_id, row in rows.items():
         if many < MANY or row != commonest:
-            yield f"  {case_id}" if many >= MANY else case_id, row
+            label = f"  {case_id}" if many >= MANY else case_id
+            yield Joined(label, (case_id,), row)
 
 
 # What it comes to.
