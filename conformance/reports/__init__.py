@@ -288,7 +288,7 @@ def describe(
     lines: list[str] = []
     if case.verdict in (FAIL, UNSTABLE):
         lines += _differences(case, paint, width) or _repeats(case, paint, width)
-        lines += labelled("reason", [] if _says_no_more(case) else [case.reason])
+        lines += labelled("reason", [] if says_no_more(case) else [case.reason])
         lines += labelled("broken", case.broken)
         breaks = dict.fromkeys(name for each in group for name in each.breaks)
         lines += labelled("breaks", map(consumer, breaks))
@@ -297,7 +297,7 @@ def describe(
     return lines + labelled("again", [f"origax {again} {case.id}"])
 
 
-def _says_no_more(case: CaseRecord) -> bool:
+def says_no_more(case: CaseRecord) -> bool:
     """Whether the reason of a case only counts the differences that stand above it."""
     if not case.differences:
         return True
