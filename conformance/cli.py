@@ -221,6 +221,7 @@ def report(args: argparse.Namespace) -> int:
     """Write records as a report: for people, as a page, or for a CI server."""
     from conformance import changes, files, record
     from conformance.reports import changed, junit, ktap, matrix, terminal
+    from conformance.reports.page import page
 
     baseline, made = (
         [record.read(path, stops=False) for path in paths]
@@ -234,15 +235,16 @@ def report(args: argparse.Namespace) -> int:
         "ktap": lambda: ktap.report(made[0]),
         "tap13": lambda: ktap.report(made[0], tap13=True),
         "junit": lambda: junit.report(made[0]),
+        "html": lambda: page(made, args.expected, compared if baseline else None),
     }
     if len(made) > 1 and args.format in ("ktap", "tap13", "junit"):
         on = f"--format {args.format}: {len(made)} records"
         raise UsageError("that report is of one record", on, "give one, or use --format matrix")
-    if baseline and args.format not in ("terminal", "matrix"):
+    if baseline and args.format not in ("terminal", "matrix", "html"):
         on = f"--format {args.format} --baseline"
-        raise UsageError("that report tells no changes", on, "use terminal or matrix")
+        raise UsageError("that report tells no changes", on, "use terminal, matrix or html")
     text = formats[args.format]()
-    if baseline:
+    if baseline and args.format != "html":
         text += f"\n{changed.text(compared, color)}"
     if args.output:
         files.replace_all({args.output: text}, "the report", "name a file that you may write")
@@ -510,6 +512,7 @@ def _add_doctor(commands: Any) -> None:
 _REPORT: Final = """\
   terminal  what failed and how, one record after the other
   matrix    cases by environments, of all records; exits as `origax run` would
+  html      a page to open from disk: what matrix and terminal say, every stop of every case
   ktap      for kernel CI; tap13 for readers of plain TAP; junit for other CI servers
 
 With --baseline, what changed since is told in KernelCI's words: regression, new failure, still
@@ -517,14 +520,15 @@ failing, fixed, new pass, appeared, disappeared. A box, a guest or an environmen
 itself; a single record with a single one, wherever they come from.
 
   origax report records/*.json --format matrix --baseline before/*.json
+  origax report records/*.json --format html -o page.html --baseline before/*.json
 """
 
 
 def _add_report(commands: Any) -> None:
     sub = _command(commands, "report", report, epilog=_REPORT)
     sub.add_argument("records", metavar="RECORD", nargs="+", type=Path,
-                     help="one; for matrix and terminal as many as there are")  # fmt: skip
-    sub.add_argument("--format", choices=("terminal", "matrix", "ktap", "tap13", "junit"),
+                     help="one; for terminal, matrix and html as many as there are")  # fmt: skip
+    sub.add_argument("--format", choices=("terminal", "matrix", "html", "ktap", "tap13", "junit"),
                      default="terminal")  # fmt: skip
     sub.add_argument("--baseline", metavar="RECORD", nargs="+", type=Path, default=[],
                      help="records of an earlier round: tell what changed since")  # fmt: skip

@@ -14,21 +14,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from conformance.changes import Change
 from conformance.places import PACKAGE
 from conformance.record import MISS, SKIP, VERDICTS, Record
 from conformance.reports import FAILING, plural
-from conformance.reports.page import cases, environments, matrix
+from conformance.reports.page import cases, changed, environments, matrix, soak
 from conformance.reports.page.gathering import Gathered, gather
 from conformance.reports.page.markup import Html, join, link, tag
 
 _HERE: Final = PACKAGE / "reports" / "page"
 
 
-def page(records: Sequence[Record], expected: Path) -> str:
+def page(
+    records: Sequence[Record], expected: Path, changes: Sequence[Change] | None = None
+) -> str:
     """Write records as a page.
 
     :param records: one or more, of any environments; of cells that passed no raw stops are needed
     :param expected: the directory of the golden files
+    :param changes: since a baseline; None where there is none
     :returns: HTML in ASCII, the same for the same records
     :raises UsageError: a golden is garbled
     """
@@ -41,7 +45,7 @@ def page(records: Sequence[Record], expected: Path) -> str:
         tag("meta", name="color-scheme", content="light dark"),
         tag("title", f"origax: {_verdict(gathered)}"), tag("style", style),
     )  # fmt: skip
-    body = tag("body", _body(gathered), tag("script", script))
+    body = tag("body", _body(gathered, changes), tag("script", script))
     return f'<!DOCTYPE html>\n<html lang="en">\n{head}\n{body}\n</html>\n'
 
 
@@ -62,11 +66,14 @@ def _policy(style: str, script: str) -> str:
     )
 
 
-def _body(gathered: Gathered) -> Html:
+def _body(gathered: Gathered, changes: Sequence[Change] | None) -> Html:
     columns = gathered.columns
+    since = Html("") if changes is None else changed.changed(changes, columns)
     sections: Mapping[str, tuple[str, Html]] = {
+        "since": ("Since the baseline", since),
         "matrix": ("Cases by environments", join([_filters(gathered), matrix.matrix(gathered)])),
         "differences": ("Not as expected", cases.differences(gathered)),
+        "soak": ("Soak", soak.soaks(columns)),
         "environments": ("Environments", join([
             environments.environments(columns), environments.facts(columns)])),
         "skipped": ("Skipped", cases.skipped(gathered)),

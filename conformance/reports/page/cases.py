@@ -25,13 +25,12 @@ from conformance.reports.page import transcripts
 from conformance.reports.page.gathering import Column, Gathered, Outcome, numbers
 from conformance.reports.page.markup import Html, block, join, link, tag
 from conformance.reports.page.matrix import anchor, mark
+from conformance.reports.page.matrix import cells as cells_of
 
 _CHANGE: Final = 160
 """Characters of a change that a heading shows."""
 _REASON: Final = 60
 """Characters of a reason that stand beside a case."""
-_LISTED: Final = 24
-"""Cells of one group that are listed at once; the others are to be opened."""
 
 
 def differences(gathered: Gathered) -> Html:
@@ -49,7 +48,7 @@ def _lost(column: Column) -> Html:
 
 def _group(name: str, cells: tuple[tuple[Column, CaseRecord], ...]) -> Html:
     first = cells[0][1]
-    where: dict[str, list[Column]] = {}
+    where: dict[str, list[Column | str]] = {}
     for column, case in cells:
         where.setdefault(case.id, []).append(column)
     environments = len({column.number for column, _ in cells})
@@ -58,18 +57,8 @@ def _group(name: str, cells: tuple[tuple[Column, CaseRecord], ...]) -> Html:
     )
     head = tag("h3", mark(MARKS[first.verdict]), " ", tag("code", _cut(title(first))), " ",
                tag("small", size))  # fmt: skip
-    told = [
-        tag("li", tag("code", link(anchor(case_id, columns[0]), case_id)), " on ",
-            join([link(anchor(case_id, c), str(c.number)) for c in columns], ", "))
-        for case_id, columns in where.items()
-    ]  # fmt: skip
-    shown = tag("ul", join(told[:_LISTED]), class_="cells")
-    if told[_LISTED:]:
-        rest = tag("summary", plural(len(told) - _LISTED, "more case"))
-        rest = tag("details", rest, tag("ul", join(told[_LISTED:]), class_="cells"))
-        shown = join([shown, rest])
     return tag(
-        "section", head, transcripts.leading(first, SHOWN), shown,
+        "section", head, transcripts.leading(first, SHOWN), cells_of(where),
         _breaks(case for _, case in cells), id=name,
     )  # fmt: skip
 

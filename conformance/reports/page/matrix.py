@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Final
 
 from conformance.record import PASS
-from conformance.reports import FAILING
+from conformance.reports import FAILING, plural
 from conformance.reports.matrix import MARKS, Joined, joined
 from conformance.reports.page.gathering import OTHER, Column, Gathered, numbers
 from conformance.reports.page.markup import Html, join, link, tag
@@ -34,6 +34,29 @@ def mark(letter: str) -> Html:
 def anchor(case_id: str, column: Column) -> str:
     """Name a cell in links: ``CASE@ENVIRONMENT``."""
     return f"{case_id}@{column.name}"
+
+
+_LISTED: Final = 24
+"""Cases of one list that are shown at once; the others are to be opened."""
+
+
+def cells(where: Mapping[str, Sequence[Column | str]]) -> Html:
+    """List cells by their case, each by the number of its environment and a link.
+
+    :param where: the environments of each case; or the name of one that is not on the page
+    """
+    told = [
+        tag("li", link(case_id, case_id), " on ",
+            join([at if isinstance(at, str) else link(anchor(case_id, at), str(at.number))
+                  for at in columns], ", "))
+        for case_id, columns in where.items()
+    ]  # fmt: skip
+    shown = tag("ul", join(told[:_LISTED]), class_="cells")
+    if told[_LISTED:]:
+        rest = tag("summary", plural(len(told) - _LISTED, "more case"))
+        rest = tag("details", rest, tag("ul", join(told[_LISTED:]), class_="cells"))
+        shown = join([shown, rest])
+    return shown
 
 
 def matrix(gathered: Gathered) -> Html:
