@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from conformance.reports import printable
 
-_VOID: Final = frozenset({"input", "meta", "br", "line", "rect", "polyline"})
+_VOID: Final = frozenset({"input", "meta", "br"})
 
 
 class Html(str):

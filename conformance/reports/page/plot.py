@@ -11,10 +11,10 @@ from typing import Final
 from conformance.reports import plural
 from conformance.reports.page.markup import Html, join, tag
 
-_WIDTH: Final = 720
+_WIDTH: Final = 780
 _HEIGHT: Final = 220
 _LEFT: Final = 70
-_RIGHT: Final = 190
+_RIGHT: Final = 250
 _TOP: Final = 12
 _BOTTOM: Final = 28
 _APART: Final = 14
