@@ -149,7 +149,10 @@ def test_page_is_well_formed(expected: Path) -> None:
 
 # Every link on a page leads to a place on it.
 def test_links_lead_somewhere(expected: Path) -> None:
-    tree = Tree(page(pages.sample(), expected))
+    made = pages.sample()
+    before = [replace(each, cases=each.cases[:3]) for each in made[::-1]]
+    before[0] = replace(before[0], cases=(*before[0].cases, records.case("calls.gone")))
+    tree = Tree(page(made, expected, changes(before, made)))
     ids = {attributes.get("id") for _, attributes in tree.elements}
     hrefs = {a["href"] for _, a in tree.elements if a.get("href")}
     assert hrefs and {href.removeprefix("#") for href in hrefs if href} <= ids
@@ -329,6 +332,10 @@ def test_changes(expected: Path) -> None:
     ]  # fmt: skip
     assert f'href="#{CASE}@{made[0].environment.name}"' in since
     assert "orig_ax: 39/getpid -&gt; 34/pause" in since
+    before = [*made[:2], pages.made("linux-gone", pages.passed(CASE))]
+    told = Tree(parts(page(made[1:3], expected, changes(before, made[1:3])), "since")).text
+    assert "linux-box7 was lost: 5 cells" in told
+    assert "linux-gone has no record any more: 1 cell" in told
     assert "Nothing changed since the baseline." in page(made, expected, ())
     assert 'id="since"' not in page(made, expected)
 

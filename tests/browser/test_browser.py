@@ -108,7 +108,7 @@ def test_filters(opened: Open) -> None:
     assert fragment(tab) == "#&failing=1&case=TID&env=7.2"
     tab.reload()
     assert names(tab) == ["calls.gettid"] and tab.get_by_label("failing only").is_checked()
-    assert tab.locator("#filters output").inner_text() == "1 cases on 2 environments"
+    assert tab.locator("#filters output").inner_text() == "1 case on 2 environments"
     tab.get_by_label("case").fill("")
     tab.get_by_label("failing only").uncheck()
     tab.get_by_label("environment").fill("")

@@ -48,7 +48,7 @@ def _lost(column: Column) -> Html:
 
 def _group(name: str, cells: tuple[tuple[Column, CaseRecord], ...]) -> Html:
     first = cells[0][1]
-    where: dict[str, list[Column | str]] = {}
+    where: dict[str, list[Column]] = {}
     for column, case in cells:
         where.setdefault(case.id, []).append(column)
     environments = len({column.number for column, _ in cells})

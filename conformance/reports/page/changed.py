@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from conformance.changes import (
@@ -17,9 +18,9 @@ from conformance.changes import (
 )
 from conformance.reports import one_line, plural, title
 from conformance.reports.matrix import MARKS
-from conformance.reports.page.gathering import Column
-from conformance.reports.page.markup import Html, join, tag
-from conformance.reports.page.matrix import cells, mark
+from conformance.reports.page.gathering import Column, numbers
+from conformance.reports.page.markup import Html, join, link, tag
+from conformance.reports.page.matrix import cells, folded, mark
 
 _BAD: Final = (REGRESSION, NEW_FAILURE, STILL_FAILING)
 
@@ -41,13 +42,31 @@ def changed(changes: Sequence[Change], columns: Sequence[Column]) -> Html:
     return join(parts, "\n")
 
 
-def _groups(changes: Iterable[Change], at: Mapping[str, Column]) -> Iterable[Html]:
-    groups: dict[tuple[str, str, str], dict[str, list[Column | str]]] = {}
+def _groups(changes: Iterable[Change], at: Mapping[str, Column]) -> Iterator[Html]:
+    """Put cells together that went the same way; where a whole place is gone, just say so."""
+    gone: Counter[str] = Counter()
+    groups: dict[tuple[str, str, str], dict[str, list[Column]]] = {}
     for each in changes:
+        column = at.get(each.place)
+        if column is None or column.lost:
+            gone[each.place] += 1
+            continue
         how = one_line(title(each.after)) if each.transition in _BAD and each.after else ""
         was, now = (MARKS[case.verdict] if case else " " for case in (each.before, each.after))
-        where = groups.setdefault((was, now, how), {}).setdefault(each.case_id, [])
-        where.append(at.get(each.place, each.place) if each.after else each.place)
-    for (was, now, how), listed in groups.items():
+        groups.setdefault((was, now, how), {}).setdefault(each.case_id, []).append(column)
+    for (was, now, how), where in groups.items():
         yield tag("p", mark(was), " to ", mark(now), " ", tag("code", how) if how else "")
-        yield cells(listed)
+        ordered = {case_id: sorted(columns, key=_number) for case_id, columns in where.items()}
+        yield cells(ordered) if how else folded([_told(*each, now) for each in ordered.items()])
+    for name, count in gone.items():
+        what = "was lost" if name in at else "has no record any more"
+        yield tag("p", tag("code", name), f" {what}: {plural(count, 'cell')}")
+
+
+def _told(case_id: str, columns: Sequence[Column], now: str) -> Html:
+    """Name cells that do not fail: only those that do have a place of their own on the page."""
+    return join([case_id if now == " " else link(case_id, case_id), f" on {numbers(columns)}"])
+
+
+def _number(column: Column) -> int:
+    return column.number

@@ -40,17 +40,18 @@ _LISTED: Final = 24
 """Cases of one list that are shown at once; the others are to be opened."""
 
 
-def cells(where: Mapping[str, Sequence[Column | str]]) -> Html:
-    """List cells by their case, each by the number of its environment and a link.
-
-    :param where: the environments of each case; or the name of one that is not on the page
-    """
-    told = [
-        tag("li", link(case_id, case_id), " on ",
-            join([at if isinstance(at, str) else link(anchor(case_id, at), str(at.number))
-                  for at in columns], ", "))
+def cells(where: Mapping[str, Sequence[Column]]) -> Html:
+    """List cells that fail by their case, each by the number of its environment and a link."""
+    return folded([
+        join([link(case_id, case_id), " on ",
+              join([link(anchor(case_id, each), str(each.number)) for each in columns], ", ")])
         for case_id, columns in where.items()
-    ]  # fmt: skip
+    ])  # fmt: skip
+
+
+def folded(items: Sequence[Html]) -> Html:
+    """List what may be many: the first at once, the others to be opened."""
+    told = [tag("li", item) for item in items]
     shown = tag("ul", join(told[:_LISTED]), class_="cells")
     if told[_LISTED:]:
         rest = tag("summary", plural(len(told) - _LISTED, "more case"))
@@ -71,7 +72,8 @@ def matrix(gathered: Gathered) -> Html:
         for family, group in groupby(joined(rows), key=lambda each: each.ids[0].partition(".")[0])
         for each in group
     ]
-    table = tag("table", _head(gathered.folds), join(bodies, "\n"), id="grid", tabindex=0)
+    table = tag("table", _head(gathered.folds), join(bodies, "\n"), id="grid", tabindex=0,
+                aria_label="cases by environments")  # fmt: skip
     return join([_legend(rows), tag("div", table, class_="scroll")])
 
 

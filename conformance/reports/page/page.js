@@ -18,12 +18,12 @@
 		try { target = decodeURIComponent(place); } catch { /* no escape of ours */ }
 		return [target, new URLSearchParams(rest.join("&"))];
 	}
-	function write(target, filters) {
+	function write(target, filters, how = "pushState") {
 		const place = encodeURIComponent(target).replace(/%40/g, "@").replace(/%3A/g, ":");
 		const query = filters.toString();
 		const hash = place + (query ? "&" + query : "");
 		if (hash !== location.hash.slice(1))
-			history.pushState(null, "", hash ? "#" + hash : location.pathname + location.search);
+			history[how](null, "", hash ? "#" + hash : location.pathname + location.search);
 		apply();
 	}
 	function filters() {
@@ -64,7 +64,9 @@
 			else
 				sheet.insertRule(`#grid tr > :nth-child(${index + 1}) { display: none }`, 0);
 		}
-		form.count.value = [...wanted].length ? `${shown} cases on ${columns} environments` : "";
+		const many = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
+		form.count.value = [...wanted].length ?
+			`${many(shown, "case")} on ${many(columns, "environment")}` : "";
 	}
 
 	function show(target) {
@@ -179,7 +181,7 @@
 		cameFrom = to;
 		write(target, filters());
 	});
-	form.addEventListener("input", () => write(read()[0], filters()));
+	form.addEventListener("input", () => write(read()[0], filters(), "replaceState"));
 	form.addEventListener("submit", event => event.preventDefault());
 	by("close").addEventListener("click", close);
 	addEventListener("popstate", apply);
