@@ -73,7 +73,7 @@ def matrix(gathered: Gathered) -> Html:
         for each in group
     ]
     table = tag("table", _head(gathered.folds), join(bodies, "\n"), id="grid", tabindex=0,
-                aria_label="cases by environments")  # fmt: skip
+                aria_label="matrix")  # fmt: skip
     return join([_legend(rows), tag("div", table, class_="scroll")])
 
 
