@@ -271,7 +271,8 @@ def test_lines_missing_and_extra(expected: Path) -> None:
 # Of cells that passed there are no raw numbers: the record has them.
 def test_no_raw_values_of_what_passed(expected: Path) -> None:
     text = page([pages.made("linux-6.1", *map(pages.passed, pages.CASES))], expected)
-    assert "0x401002" not in text and "raw values" not in text
+    assert "0x401002" not in text and "raw values of this" not in text
+    assert "The raw values of cells that are as expected are in their records" in text
 
 
 # What all stops have alike is said once; a control that came to what the probe did is one line;
@@ -283,6 +284,15 @@ def test_passed_cell(expected: Path) -> None:
     assert "7 control  as the probe, in 2 lines" in article
     assert '<i title="may differ: either is right">orig_ax=-1|0</i>' in article
     assert "<dd>orig_ax=-1|0: -1 (4 times)</dd>" in article
+
+
+# What was counted beside the stops is there for each environment, and what reads who relies on it.
+def test_measured(expected: Path) -> None:
+    text = page(pages.sample(), expected)
+    assert "<dd>2: frames=200 share=0.99 row=LOC</dd>" in parts(text, "calls.getgid")
+    assert "<dd>5: frames=200 share=0.99 row=LOC</dd>" in parts(text, CASE)
+    assert "CRIU: rewinds ip itself if orig_ax" in parts(text, "consumers")
+    assert "origax 0.1.0, probes 0123456789ab: records 1-6" in text
 
 
 # A variant says what it has otherwise than the commonest one, and nothing twice.

@@ -19,7 +19,7 @@ from conformance.places import PACKAGE
 from conformance.record import MISS, SKIP, VERDICTS, Record
 from conformance.reports import FAILING, plural
 from conformance.reports.page import cases, changed, environments, matrix, soak
-from conformance.reports.page.gathering import Gathered, gather
+from conformance.reports.page.gathering import Column, Gathered, gather, numbers
 from conformance.reports.page.markup import Html, join, link, tag
 
 _HERE: Final = PACKAGE / "reports" / "page"
@@ -78,6 +78,7 @@ def _body(gathered: Gathered, changes: Sequence[Change] | None) -> Html:
             environments.environments(columns), environments.facts(columns)])),
         "skipped": ("Skipped", cases.skipped(gathered)),
         "known": (f"Known issues ({len(gathered.known)})", environments.known(gathered)),
+        "consumers": ("Who relies on it", cases.consumers(gathered)),
         "changes": ("Changes of the kernel behind the variants", environments.changes(gathered)),
     }  # fmt: skip
     shown = [
@@ -88,8 +89,24 @@ def _body(gathered: Gathered, changes: Sequence[Change] | None) -> Html:
     top = [tag("h1", "origax"), tag("p", _verdict(gathered), class_="verdict"), _tally(gathered)]
     menu = tag("nav", join([link(name, title) for name, (title, inside) in sections.items()
                             if inside], "  "))  # fmt: skip
-    every = tag("section", tag("h2", "Every case"), _bar(), cases.cases(gathered), id="cases")
-    return join([tag("header", join(top), menu), tag("main", join(shown, "\n"), every)], "\n")
+    every = tag("section", tag("h2", "Every case"), _bar(), cases.cases(gathered),
+                tag("p", tag("small", _RAW)), id="cases")  # fmt: skip
+    main = tag("main", join(shown, "\n"), every)
+    return join([tag("header", join(top), menu), main, _footer(columns)], "\n")
+
+
+_RAW: Final = "The raw values of cells that are as expected are in their records, and not here."
+
+
+def _footer(columns: Sequence[Column]) -> Html:
+    """Say which origax wrote the records, with which probes."""
+    tools: dict[str, list[Column]] = {}
+    for column in columns:
+        tool = column.record.tool
+        told = f"{tool.name} {tool.version}, probes {tool.probes[:12]}"
+        tools.setdefault(told, []).append(column)
+    written = [f"{told}: records {numbers(mine)}" for told, mine in tools.items()]
+    return tag("footer", tag("small", "; ".join(written)))
 
 
 def _verdict(gathered: Gathered) -> str:

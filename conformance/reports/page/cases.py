@@ -88,6 +88,17 @@ def skipped(gathered: Gathered) -> Html:
     return join(parts, "\n")
 
 
+def consumers(gathered: Gathered) -> Html:
+    """Write what each program relies on that some case's breach breaks."""
+    names = {
+        name for outcomes in gathered.outcomes.values() for each in outcomes
+        for name in each.case.breaks
+    }  # fmt: skip
+    told = sorted(names, key=lambda name: (name.lower(), name))
+    items = [tag("li", one_line(consumer(name))) for name in told]
+    return tag("ul", join(items)) if items else Html("")
+
+
 # One article a case.
 
 
@@ -128,7 +139,8 @@ def _grounds(case: CaseRecord, told: dict[str, object]) -> Html:
     if told.get(first) == grounds:
         return tag("p", "sources, and who breaks: as ", link(first, first))
     told.setdefault(case.id, grounds)
-    breaks = _listed("breaks", [", ".join(case.breaks)] if case.breaks else [])
+    names = [", ".join(case.breaks)] if case.breaks else []
+    breaks = _listed(link("consumers", "breaks"), names)
     return join([breaks, _listed("source", case.source)])
 
 
@@ -216,17 +228,27 @@ def _passed(outcome: Outcome, outcomes: tuple[Outcome, ...]) -> Html:
     golden = outcome.golden
     if golden is None:
         seen = outcome.case.transcripts
-        return transcripts.observed(seen[0].lines) if seen else Html("")
+        shown = transcripts.observed(seen[0].lines) if seen else ""
+        return join([shown, _measured(outcome)])
     values = transcripts.weak_values(
         golden.transcript, (t for case in outcome.cases for t in case.transcripts)
     )
-    weak = _listed("weak fields", values)
+    more = join([_listed("weak fields", values), _measured(outcome)])
     base = outcomes[0].golden
     changes = transcripts.contrast(base.transcript, golden.transcript) if base else None
     if base and base is not golden and changes is not None:
         head = tag("p", f"As variant {base.name}, but:" if changes else f"As variant {base.name}.")
-        return join([head, tag("pre", block(changes)), weak])
-    return join([transcripts.golden(golden.transcript, golden.weak), weak])
+        return join([head, tag("pre", block(changes)), more])
+    return join([transcripts.golden(golden.transcript, golden.weak), more])
+
+
+def _measured(outcome: Outcome) -> Html:
+    """Write what was counted beside the stops, environment by environment."""
+    return _listed("measured", [
+        f"{column.number}: {' '.join(f'{name}={value}' for name, value in case.measured.items())}"
+        for column, case in zip(outcome.columns, outcome.cases, strict=True)
+        if case.measured
+    ])  # fmt: skip
 
 
 def _failed(
@@ -248,6 +270,7 @@ def _failed(
     if case.verdict != UNSTABLE or case.differences:
         yield transcripts.compared(case, outcome.golden.transcript if outcome.golden else None)
     yield _listed("broken", case.broken)
+    yield _measured(outcome)
     if case.verdict == KNOWN:
         return
     yield _breaks(outcome.cases)

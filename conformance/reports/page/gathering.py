@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -309,8 +308,3 @@ def numbers(columns: Iterable[Column]) -> str:
     return ", ".join(
         f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs
     )
-
-
-def words_of(text: str) -> str:
-    """Give a text without the blanks and lines that folding put into it."""
-    return re.sub(r"\s+", " ", text).strip()
