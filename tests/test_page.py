@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import random
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -19,12 +20,13 @@ import records
 from conformance import cli, record
 from conformance.changes import changes
 from conformance.expectation import align
-from conformance.record import Record, TranscriptRecord
+from conformance.record import DifferenceRecord, Record, TranscriptRecord
 from conformance.reports import printable
 from conformance.reports.matrix import MARKS
 from conformance.reports.page import page, plot, transcripts
 from conformance.reports.page.gathering import gather, numbers
 from conformance.reports.page.matrix import CLASSES
+from conformance.reports.page.pairing import paired
 from conformance.reports.page.transcripts import contrast
 from conformance.transcript import parse
 
@@ -253,12 +255,8 @@ def test_failing_cell_of_another_golden(expected: Path) -> None:
 def test_lines_missing_and_extra(expected: Path) -> None:
     sample = pages.passed(CASE)
     seen = (*pages.LINES[:2], *pages.LINES[3:], "control  signal SIGUSR1  ax=1")
-    differences = tuple(
-        record.DifferenceRecord(d.line, d.expected, d.observed, d.fields, d.change)
-        for d in align(parse("\n".join(pages.WEAK)), parse("\n".join(seen)))
-    )
     failing = replace(
-        sample, verdict="FAIL", differences=differences,
+        sample, verdict="FAIL", differences=differences(pages.WEAK, seen),
         transcripts=(TranscriptRecord(1, seen, ()),),
     )  # fmt: skip
     text = Tree(page([pages.made("linux-6.1", failing)], expected)).text
@@ -266,6 +264,49 @@ def test_lines_missing_and_extra(expected: Path) -> None:
     assert re.search(r"3 +expected +stop syscall-exit .*\n +observed +\(no such line\)", article)
     assert re.search(r"expected +\(no such line\)\n +observed +control signal SIGUSR1", article)
     assert re.search(r"4 +stop event STOP orig_ax=-1", article)
+
+
+# However lines differ, they are paired as the record says, and each line is there once.
+def test_pairs() -> None:
+    dice = random.Random(7)
+    kinds = [f"stop  event STOP  orig_ax={n % 2} ax={n % 3}" for n in range(6)]
+    for _ in range(300):
+        golden = dice.choices(kinds, k=6)
+        seen = [dice.choice(kinds) if dice.random() < 0.2 else line for line in golden]
+        seen = [line for line in seen for _ in range(dice.choice((0, 1, 1, 1, 1, 2)))]
+        told = differences(golden, seen)
+        pairs = paired(parse("\n".join(golden)), seen, told)
+        assert pairs is not None
+        assert [str(one) for one, _ in pairs if one] == golden
+        assert [str(other) for _, other in pairs if other] == seen
+        unequal = [(one and str(one), other and str(other)) for one, other in pairs if one != other]
+        assert unequal == [(each.expected, each.observed) for each in told]
+
+
+# A golden that says something else than the record does is not shown as if it had judged it; nor is
+# anything read out of a transcript that somebody damaged.
+def test_pairs_of_another_golden() -> None:
+    golden = parse("\n".join(pages.LINES))
+    told = differences(pages.LINES, pages.LINES[1:])
+    assert paired(golden[1:], pages.LINES[1:], told) is None
+    assert paired(golden, pages.LINES, told) is None
+    assert paired(golden, ["nonsense"], told) is None
+
+
+# Of a case that was cut short the lines that it reached are paired, and no more.
+def test_pairs_of_a_beginning() -> None:
+    golden = parse("\n".join(pages.LINES))
+    seen = [*pages.LINES[:1], pages.LINES[1].replace("getpid", "gettid")]
+    pairs = paired(golden, seen, differences(pages.LINES[:2], seen))
+    assert pairs and [one for one, _ in pairs] == list(golden[:2])
+
+
+def differences(golden: Iterable[str], seen: Iterable[str]) -> tuple[DifferenceRecord, ...]:
+    """Give the differences as a record has them."""
+    return tuple(
+        DifferenceRecord(d.line, d.expected, d.observed, d.fields, d.change)
+        for d in align(parse("\n".join(golden)), parse("\n".join(seen)))
+    )
 
 
 # Of cells that passed there are no raw numbers: the record has them.

@@ -268,7 +268,7 @@ def _failed(
     if case.verdict == UNSTABLE:
         yield transcripts.parted(case.transcripts)
     if case.verdict != UNSTABLE or case.differences:
-        yield transcripts.compared(case, outcome.golden.transcript if outcome.golden else None)
+        yield transcripts.compared(case, outcome.pairs)
     yield _listed("broken", case.broken)
     yield _measured(outcome)
     if case.verdict == KNOWN:

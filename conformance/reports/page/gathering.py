@@ -12,10 +12,11 @@ from typing import Final
 
 from conformance import expectation, facts
 from conformance.errors import UsageError
-from conformance.expectation import Expectation, KnownIssue, Transcript, Variant, align
-from conformance.record import PASS, SKIP, CaseRecord, DifferenceRecord, Record
-from conformance.reports import FAILING, alike, parsed
+from conformance.expectation import Expectation, KnownIssue, Variant
+from conformance.record import PASS, SKIP, CaseRecord, Record
+from conformance.reports import FAILING, alike
 from conformance.reports.matrix import MARKS
+from conformance.reports.page.pairing import Pairs, paired
 
 OTHER: Final = "v"
 """The mark of a case that passed by another variant than it did on most environments."""
@@ -48,6 +49,7 @@ class Outcome:
 
     :ivar cases: the case's record on each column
     :ivar golden: the variant that judged it, where the goldens here still say the same
+    :ivar pairs: its lines beside those that were seen
     """
 
     verdict: str
@@ -55,6 +57,7 @@ class Outcome:
     columns: tuple[Column, ...]
     cases: tuple[CaseRecord, ...]
     golden: Variant | None
+    pairs: Pairs
 
     @property
     def case(self) -> CaseRecord:
@@ -199,7 +202,7 @@ def _outcomes(
         Outcome(
             case.verdict, _mark(case, usual),
             tuple(column for column, _ in group), tuple(case for _, case in group),
-            _golden(wanted, [case for _, case in group]),
+            *_golden(wanted, [case for _, case in group]),
         )
         for group in groups.values()
         for case in (group[0][1],)
@@ -230,34 +233,20 @@ def _row(outcomes: Iterable[Outcome], columns: int) -> str:
     return "".join(marks)
 
 
-def _golden(wanted: Expectation | None, cases: Sequence[CaseRecord]) -> Variant | None:
-    """Give the variant that judged these, if it still says what it then said."""
+def _golden(
+    wanted: Expectation | None, cases: Sequence[CaseRecord]
+) -> tuple[Variant | None, Pairs]:
+    """Give the variant that judged these, if it still says what it then said; and of those that did
+    not pass its lines beside those of the first."""
     name = cases[0].variant
-    found = [each for each in wanted.variants if each.name == name] if wanted else []
-    if not found:
-        return None
-    told = {(t.lines, each.differences) for each in cases for t in each.transcripts[:1]}
-    return found[0] if all(_same(found[0].transcript, *each) for each in told) else None
-
-
-def _same(
-    golden: Transcript, lines: Sequence[str], differences: Sequence[DifferenceRecord]
-) -> bool:
-    """Whether a golden and what was seen differ as the record says."""
-    if not differences and [line.split() for line in lines] == [str(g).split() for g in golden]:
-        return True
-    seen = taken_apart(lines)
-    if seen is None:
-        return False
-    return [each.change for each in align(golden, seen)] == [each.change for each in differences]
-
-
-def taken_apart(lines: Sequence[str]) -> Transcript | None:
-    """Take the lines of a transcript apart; None where somebody edited them: a page shows those."""
-    try:
-        return parsed(lines)
-    except UsageError:
-        return None
+    found = next((each for each in wanted.variants if each.name == name), None) if wanted else None
+    told = {t.lines: case.differences for case in cases for t in case.transcripts[:1]}
+    if not found or not told:
+        return found, ()
+    every = [paired(found.transcript, lines, d) for lines, d in told.items()]
+    if None in every:
+        return None, ()
+    return found, () if cases[0].verdict == PASS else every[0] or ()
 
 
 def _skipped(rows: Iterable[Sequence[tuple[Column, CaseRecord]]]) -> dict[str, Skipped]:

@@ -13,8 +13,8 @@ from conformance import expectation
 from conformance.expectation import Transcript, is_weak
 from conformance.record import UNSTABLE, CaseRecord, DifferenceRecord, RawStop, TranscriptRecord
 from conformance.reports import columns, plural, raw_stop
-from conformance.reports.page.gathering import taken_apart
 from conformance.reports.page.markup import Html, block, escaped, join, tag
+from conformance.reports.page.pairing import Pairs, taken_apart
 from conformance.transcript import Line
 
 _TELLING: Final = ("orig_ax", "ax", "ip")
@@ -160,21 +160,16 @@ def observed(lines: Sequence[str]) -> Html:
     return tag("pre", block(told))
 
 
-def compared(case: CaseRecord, wanted: Transcript | None) -> Html:
+def compared(case: CaseRecord, pairs: Pairs) -> Html:
     """Write what was expected and what was seen, stop by stop; fields that differ are marked.
 
-    :param wanted: the golden; without it only the lines that differ stand beside each other, and
-        below them all that was seen
+    :param pairs: the golden beside what was seen; without it only the lines that differ stand
+        beside each other, and below them all that was seen
     """
     transcript = case.transcripts[0] if case.transcripts else None
-    seen = taken_apart(transcript.lines) if transcript else None
-    if transcript is None or seen is None or wanted is None:
+    if transcript is None or not pairs:
         parts = [*_differing(case.differences, transcript)]
         return join([*parts, observed(transcript.lines)] if transcript else parts)
-    pairs = [
-        (str(one) if one else None, str(other) if other else None)
-        for one, other in expectation.pair(wanted, seen)
-    ]
     return join(_walk(pairs, case.differences, transcript))
 
 
@@ -216,7 +211,7 @@ def _differing(
 
 
 def _walk(
-    pairs: Sequence[tuple[str | None, str | None]],
+    pairs: Pairs,
     differences: Sequence[DifferenceRecord],
     transcript: TranscriptRecord,
 ) -> Iterator[Html]:
@@ -224,7 +219,8 @@ def _walk(
     pending = list(differences)
     equal: list[str] = []
     line = position = shown = 0
-    for one, other in pairs:
+    for golden_line, seen in pairs:
+        one, other = (str(each) if each else None for each in (golden_line, seen))
         line += one is not None
         if pending and (pending[0].expected, pending[0].observed) == (one, other):
             yield from _as_expected(equal, first=not shown)
