@@ -12,6 +12,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pages
 import pytest
@@ -27,6 +28,7 @@ from conformance.reports.page import page, plot, transcripts
 from conformance.reports.page.gathering import gather, numbers
 from conformance.reports.page.matrix import CLASSES
 from conformance.reports.page.pairing import paired
+from conformance.reports.page.soak import soaks
 from conformance.reports.page.transcripts import contrast
 from conformance.transcript import parse
 
@@ -340,9 +342,10 @@ def test_measured(expected: Path) -> None:
 def test_variant(expected: Path) -> None:
     article = parts(page(pages.sample(), expected), "calls.getgid")
     assert "As variant base, but:" in article
-    assert "cs: 33 -&gt; 73   in lines 2, 3, 4" in article
+    assert "cs: 33 -&gt; 73   everywhere" in article
     base, narrow = (parse("\n".join(lines)) for lines in (pages.LINES, pages.NARROW))
-    assert contrast(base, narrow) == ["cs: 33 -> 73   in lines 2, 3, 4"]
+    assert contrast(base, narrow) == ["cs: 33 -> 73   everywhere"]
+    assert contrast(base, (*base[:3], *narrow[3:])) == ["cs: 33 -> 73   in line 4"]
     assert contrast(base, narrow[1:]) is None and contrast(base, base) == []
 
 
@@ -451,6 +454,25 @@ def test_histogram() -> None:
     assert min(width for _, width in bars) >= 20
     assert "1 frame UNEXPECTED" in tree.text and "1 000 000 frames" in tree.text
     assert not tree.open
+
+
+# A soak has a curve a path, its orig_ax in all frames, and each kind of frame with its count.
+def test_soak() -> None:
+    line = SimpleNamespace(line="stop  event STOP  orig_ax=34 <b>", frames=1, first=12.25)
+    path = SimpleNamespace(
+        case="interrupts.timer", row="LOC<i>", cpu=1, seconds=(1.0, 2.0), frames=(10, 1000),
+        interrupts=1001, values={"-1": 999, "34": 1}, unproven=2, lines=(line,), further=3,
+    )  # fmt: skip
+    record = SimpleNamespace(soak=SimpleNamespace(paths=(path,)))
+    tree = Tree(soaks([SimpleNamespace(name="linux-6.1", record=record)]))
+    for told in (
+        "linux-6.1 1 000 frames", "row LOC<i>, CPU 1, 1001 interrupts, 2 stops not counted",
+        "1 frame UNEXPECTED", "orig_ax=34 <b> 1 frame, the first after 12.2 s",
+        "3 frames of further kinds, which were not kept",
+    ):  # fmt: skip
+        assert told in tree.text, told
+    assert [tag for tag, _ in tree.elements if tag in ("polyline", "b", "i")] == ["polyline"]
+    assert not soaks([SimpleNamespace(record=SimpleNamespace(soak=None))]) and not tree.open
 
 
 # Curves that end at one place have names that do not cover each other, and none leaves the plot.

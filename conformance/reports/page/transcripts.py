@@ -24,6 +24,8 @@ _SPEAKERS: Final = {
 }  # fmt: skip
 _MANY: Final = 3
 """Lines that must agree in a field before it is said once for all."""
+_NAMED: Final = 12
+"""Lines with one change that are named by their numbers."""
 _RAW: Final = 8
 """Raw stops of one transcript that a page holds."""
 _CONTEXT: Final = 2
@@ -127,27 +129,37 @@ def _few(counted: Counter[str]) -> str:
 
 
 def contrast(base: Transcript, other: Transcript) -> list[str] | None:
-    """Say in which values a variant's transcript differs from another's: ``cs: 33 -> 73: 1-4``.
+    """Say in which values a variant's transcript differs from another's: ``cs: 33 -> 73``, where.
 
-    :returns: one text a change, with the numbers of its lines; None where the lines are others
+    :returns: one text a change; None where the lines are others
     """
     if [(line.head, line.words) for line in base] != [(line.head, line.words) for line in other]:
         return None
-    changes: dict[str, list[int]] = {}
+    changes: dict[tuple[str, str, str], list[int]] = {}
     for number, (one, two) in enumerate(zip(base, other, strict=True), 1):
         for name in dict.fromkeys((*one.fields, *two.fields)):
-            old, new = one.fields.get(name, "none"), two.fields.get(name, "none")
+            old, new = one.fields.get(name, _NONE), two.fields.get(name, _NONE)
             if old != new:
-                changes.setdefault(f"{name}: {old} -> {new}", []).append(number)
-    return [f"{change}   in {_lines(numbers, len(base))}" for change, numbers in changes.items()]
+                changes.setdefault((name, old, new), []).append(number)
+    return [
+        f"{name}: {old} -> {new}   {_lines(numbers, _count(base, name, old))}"
+        for (name, old, new), numbers in changes.items()
+    ]
+
+
+_NONE: Final = "none"
+
+
+def _count(transcript: Transcript, name: str, text: str) -> int:
+    return sum(line.fields.get(name) == text for line in transcript)
 
 
 def _lines(numbers: Sequence[int], of: int) -> str:
-    if len(numbers) == of:
-        return "every line"
-    shown = ", ".join(map(str, numbers[:12]))
-    more = f" and {len(numbers) - 12} more" if len(numbers) > 12 else ""
-    return f"line{'s'[: len(numbers) > 1]} {shown}{more}"
+    if len(numbers) == of > 1:
+        return "everywhere"
+    shown = ", ".join(map(str, numbers[:_NAMED]))
+    more = f" and {len(numbers) - _NAMED} more" if len(numbers) > _NAMED else ""
+    return f"in {'line' if len(numbers) == 1 else 'lines'} {shown}{more}"
 
 
 # Expected beside observed.
