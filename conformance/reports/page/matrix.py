@@ -90,8 +90,8 @@ def _head(folds: Sequence[Sequence[Column]]) -> Html:
     names, numbered = [Html("<th>")], [tag("th", "cases", scope="col")]
     for fold in folds:
         label = fold[0].name.removeprefix("linux-")
-        more = tag("small", f" and {len(fold) - 1} equal") if len(fold) > 1 else ""
-        told = tag("span", link(f"@{fold[0].name}", label), more)
+        number = tag("small", f"{len(fold)} equal: ") if len(fold) > 1 else ""
+        told = tag("span", number, link(f"@{fold[0].name}", label))
         names.append(tag("th", told, title=", ".join(column.name for column in fold)))
         own = " ".join(str(column.number) for column in fold)
         numbered.append(tag("th", numbers(fold), scope="col", data_e=own))
