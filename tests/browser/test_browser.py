@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,9 @@ import pages
 import pytest
 import records
 
-from conformance.record import Record, TranscriptRecord
+from conformance import record
+from conformance.places import expected_directory
+from conformance.record import DifferenceRecord, Record, TranscriptRecord
 from conformance.reports.page import page
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: tox -e browser")
@@ -312,3 +315,57 @@ def test_opening(opened: Open, record_property: Callable[[str, object], None]) -
     record_property("milliseconds to open 300 cases x 40 environments", round(took))
     print(f"300 cases x 40 environments opened in {took:.0f} ms")
     assert tab.locator("#grid tbody").count() > 0 and took > 0
+
+
+def matrix_records() -> list[Path]:
+    """Give the records of `tox -e kernels`, or of the directory that ORIGAX_RECORDS names."""
+    return sorted(Path(os.environ.get("ORIGAX_RECORDS", "records")).glob("*.json"))
+
+
+# The page of the real kernels: it filters, a cell opens with all that the record has of it, and
+# were a vector left in orig_ax on the last of them, a link leads to just that difference.
+@pytest.mark.skipif(not matrix_records(), reason="needs records of kernels: tox -e kernels")
+def test_kernels(browser: Any, tmp_path: Path) -> None:
+    *made, last = (record.read(path, stops=False) for path in matrix_records())
+    path, other = tmp_path / "page.html", tmp_path / "other.html"
+    wanted = expected_directory(None)
+    path.write_text(page([*made, last], wanted), encoding="ascii")
+    other.write_text(page([*made, leaking(last)], wanted), encoding="ascii")
+    tab = browser.new_page()
+    tab.goto(path.as_uri())
+    told = tab.locator(".verdict").inner_text()
+    assert told.startswith(f"{len(last.cases)} cases on ") and "all as expected" in told
+    tab.get_by_label("family").select_option("interrupts")
+    tab.get_by_label("case").fill("random_moment")
+    assert names(tab)[0] == "interrupts.random_moment"
+    case = next(each for each in last.cases if each.verdict == "PASS" and each.transcripts)
+    tab.goto(f"{path.as_uri()}#{case.id}@{last.environment.name}")
+    shown = set(tab.locator("#cases .o.on").inner_text().replace(",", " ").split())
+    stops = [line for line in case.transcripts[0].lines if line.startswith("stop")]
+    assert stops and shown.issuperset(" ".join(stops).replace(",", " ").split())
+    tab.goto(other.as_uri())
+    assert "1 case not as expected" in tab.locator(".verdict").inner_text()
+    tab.get_by_label("failing only").check()
+    assert names(tab) == [LEAKY]
+    tab.locator("#grid td.F, #grid td").filter(has_text="F").first.click()
+    assert fragment(tab).startswith(f"#{LEAKY}@{last.environment.name}&")
+    marked = tab.locator("#cases article:visible .o.on mark").all_inner_texts()
+    assert marked[:2] == ["orig_ax=-1", "orig_ax=39/getpid"]
+    tab.close()
+
+
+LEAKY = "interrupts.random_moment.ia32"
+"""It runs on every kernel."""
+
+
+def leaking(sound: Record) -> Record:
+    """Give a record in which one case's first stop has a vector in orig_ax."""
+    (case,) = (each for each in sound.cases if each.id == LEAKY)
+    (seen,) = case.transcripts
+    number, line = next((n, t) for n, t in enumerate(seen.lines, 1) if "orig_ax=-1" in t)
+    leak = line.replace("orig_ax=-1", "orig_ax=39/getpid")
+    lines = tuple(leak if n == number else text for n, text in enumerate(seen.lines, 1))
+    change = DifferenceRecord(number, line, leak, ("orig_ax",), "orig_ax: -1 -> 39/getpid")
+    bad = replace(case, verdict="FAIL", transcripts=(replace(seen, lines=lines),),
+                  differences=(change,))  # fmt: skip
+    return replace(sound, cases=tuple(bad if each is case else each for each in sound.cases))
