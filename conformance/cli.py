@@ -220,7 +220,7 @@ def doctor(args: argparse.Namespace) -> int:
 def report(args: argparse.Namespace) -> int:
     """Write records as a report: for people, as a page, or for a CI server."""
     from conformance import changes, files, record
-    from conformance.reports import changed, junit, ktap, matrix, terminal
+    from conformance.reports import changed, junit, kcidb, ktap, matrix, terminal
     from conformance.reports.page import page
 
     baseline, made = (
@@ -232,14 +232,12 @@ def report(args: argparse.Namespace) -> int:
     formats: dict[str, Callable[[], str]] = {
         "terminal": lambda: "\n".join(terminal.summary(each, color) for each in made),
         "matrix": lambda: matrix.matrix(made, color),
-        "ktap": lambda: ktap.report(made[0]),
-        "tap13": lambda: ktap.report(made[0], tap13=True),
-        "junit": lambda: junit.report(made[0]),
         "html": lambda: page(made, args.expected, compared if baseline else None),
+        "ktap": lambda: ktap.report(made),
+        "tap13": lambda: ktap.tap13(made),
+        "junit": lambda: junit.report(made),
+        "kcidb": lambda: kcidb.report(made, args.origin, args.build),
     }
-    if len(made) > 1 and args.format in ("ktap", "tap13", "junit"):
-        on = f"--format {args.format}: {len(made)} records"
-        raise UsageError("that report is of one record", on, "give one, or use --format matrix")
     if baseline and args.format not in ("terminal", "matrix", "html"):
         on = f"--format {args.format} --baseline"
         raise UsageError("that report tells no changes", on, "use terminal, matrix or html")
@@ -513,7 +511,10 @@ _REPORT: Final = """\
   terminal  what failed and how, one record after the other
   matrix    cases by environments, of all records; exits as `origax run` would
   html      a page to open from disk: what matrix and terminal say, every stop of every case
-  ktap      for kernel CI; tap13 for readers of plain TAP; junit for other CI servers
+  ktap      for kernel CI, nested: environments, families, cases
+  tap13     for readers of plain TAP, which has no levels
+  junit     for other CI servers, a test suite an environment
+  kcidb     for KCIDB, schema 5.3; it is written, and never sent
 
 With --baseline, what changed since is told in KernelCI's words: regression, new failure, still
 failing, fixed, new pass, appeared, disappeared. A box, a guest or an environment is compared with
@@ -527,13 +528,18 @@ itself; a single record with a single one, wherever they come from.
 def _add_report(commands: Any) -> None:
     sub = _command(commands, "report", report, epilog=_REPORT)
     sub.add_argument("records", metavar="RECORD", nargs="+", type=Path,
-                     help="one; for terminal, matrix and html as many as there are")  # fmt: skip
-    sub.add_argument("--format", choices=("terminal", "matrix", "html", "ktap", "tap13", "junit"),
-                     default="terminal")  # fmt: skip
+                     help="as `origax run --record` wrote it; as many as there are")  # fmt: skip
+    sub.add_argument("--format", default="terminal", choices=(
+        "terminal", "matrix", "html", "ktap", "tap13", "junit", "kcidb",
+    ))  # fmt: skip
     sub.add_argument("--baseline", metavar="RECORD", nargs="+", type=Path, default=[],
                      help="records of an earlier round: tell what changed since")  # fmt: skip
     sub.add_argument("-o", "--output", metavar="FILE", type=Path,
                      help="write it there (default: to standard output)")  # fmt: skip
+    sub.add_argument("--origin", metavar="NAME", default="origax",
+                     help="kcidb: the CI system, as KCIDB knows it (default: origax)")  # fmt: skip
+    sub.add_argument("--build", metavar="ORIGIN:ID",
+                     help="kcidb: the tested build, if the CI system has reported it")  # fmt: skip
 
 
 _EXPLORE: Final = """\

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from conformance.record import (
+    VERDICTS,
     CaseRecord,
     DifferenceRecord,
     EnvironmentRecord,
@@ -25,6 +26,8 @@ LINES = (
 )
 
 LEAKED = LINES[0].replace("orig_ax=-1", "orig_ax=34/pause")
+
+HOSTILE = "\x1b[2Jgone\x07\r\nnot ok 99 fake # SKIP \x9b31m \u202e\ud800\ufffe <&]]>\x00"
 
 LEAK = DifferenceRecord(1, LINES[0], LEAKED, ("orig_ax",), "orig_ax: -1 -> 34/pause")
 
@@ -109,4 +112,37 @@ def mixed() -> Record:
         case("steps.block", "UNSTABLE", reason="10 repeats parted", transcripts=parted),
         case("events.exec", "ERROR", reason="the worker died (signal 11)"),
         case("events.fork", "MISS", reason="no answer within 10 s"),
+    )
+
+
+def hostile() -> Record:
+    """Give a record of a kernel that tries to write to our screen, in each text that it may say."""
+    line = f"stop event orig_ax={HOSTILE.split()[0]}"
+    difference = DifferenceRecord(1, LINES[0], line, ("orig_ax",), HOSTILE)
+    lying = leaking(
+        differences=(difference,), broken=(HOSTILE,), breaks=(HOSTILE,), source=(HOSTILE,),
+        measured={HOSTILE: HOSTILE},
+    )  # fmt: skip
+    other = (transcript(), transcript(f"stop x={HOSTILE.split()[0]}"))
+    facts = {"release": HOSTILE, "virt": HOSTILE, HOSTILE: HOSTILE, "x86_64": True}
+    build = dict.fromkeys(("host", "cpu", "uname_v", "machine", HOSTILE), HOSTILE)
+    return record(
+        lying,
+        *(case(f"a.{v.lower()}", v, reason=HOSTILE) for v in VERDICTS),
+        case("b.parted", "UNSTABLE", reason=HOSTILE, transcripts=other),
+        environment=EnvironmentRecord(HOSTILE, facts, build),
+        boot_id=HOSTILE,
+    )
+
+
+def lost() -> Record:
+    """Give a record of a guest that never told its facts: its console's last lines are why."""
+    console = "; ".join(
+        ("List of all partitions:", "Kernel panic - not syncing: VFS: Unable to mount root fs",
+         "reboot: System halted")
+    )  # fmt: skip
+    return record(
+        case("interrupts.device", "MISS", reason=f"the guest ended; its console: {console}"),
+        case("syscalls.enter_exit", "MISS", reason=f"the guest ended; its console: {console}"),
+        environment=EnvironmentRecord("6.1", {}, {"guest": "6.1"}),
     )

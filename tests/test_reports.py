@@ -4,19 +4,26 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 import records
 
-from conformance import reports
-from conformance.record import VERDICTS, DifferenceRecord, Record, TranscriptRecord
-from conformance.reports import junit, ktap, terminal
-
-HOSTILE = "\x1b[2Jgone\x07\r\nnot ok 99 fake # SKIP \x9b31m \u202e\ud800\ufffe <&]]>\x00"
+from conformance import cli, reports
+from conformance.errors import UsageError
+from conformance.record import (
+    DifferenceRecord,
+    EnvironmentRecord,
+    Record,
+    TranscriptRecord,
+    write,
+)
+from conformance.reports import junit, kcidb, ktap, terminal
 
 RESULT = re.compile(r"(ok|not ok) ([0-9]+) ([^#]*?)( # (?:([A-Z]+) )?.*)?")
 """A result line of Documentation/dev-tools/ktap.rst."""
@@ -29,33 +36,19 @@ class Terminal(io.StringIO):
         return True
 
 
-def hostile() -> Record:
-    """Give a record of a kernel that tries to write to our screen."""
-    line = f"stop event orig_ax={HOSTILE.split()[0]}"
-    difference = DifferenceRecord(1, records.LINES[0], line, ("orig_ax",), HOSTILE)
-    lying = records.leaking(
-        differences=(difference,), broken=(HOSTILE,), breaks=(HOSTILE,), source=(HOSTILE,)
-    )
-    other = (records.transcript(), records.transcript(f"stop x={HOSTILE.split()[0]}"))
-    return records.record(
-        lying,
-        *(records.case(f"a.{v.lower()}", v, reason=HOSTILE) for v in VERDICTS),
-        records.case("b.parted", "UNSTABLE", reason=HOSTILE, transcripts=other),
-    )
-
-
 # Whatever the kernel wrote, a report is ASCII, and has no control character but line ends.
 @pytest.mark.parametrize(
     "report",
     [
         lambda record: terminal.summary(record, color=False),
-        ktap.report,
-        lambda record: ktap.report(record, tap13=True),
-        junit.report,
+        lambda record: ktap.report([record]),
+        lambda record: ktap.tap13([record]),
+        lambda record: junit.report([record]),
+        lambda record: kcidb.report([record], "ci"),
     ],
 )
 def test_kernel_text_is_escaped(report: Callable[[Record], str]) -> None:
-    text = report(hostile())
+    text = report(records.hostile())
     assert text.isascii()
     assert all(line.isprintable() for line in text.split("\n"))
 
@@ -211,8 +204,9 @@ def test_reason_beside_differences() -> None:
 
 
 # What failed in a guest is run again in that guest, whichever report says so.
-@pytest.mark.parametrize("report", [lambda r: terminal.summary(r, color=False), ktap.report,
-                                    junit.report])  # fmt: skip
+@pytest.mark.parametrize("report", [lambda r: terminal.summary(r, color=False),
+                                    lambda r: ktap.report([r]), lambda r: junit.report([r]),
+                                    lambda r: kcidb.report([r], "ci")])  # fmt: skip
 def test_again(report: Callable[[Record], str]) -> None:
     here = records.record(records.leaking())
     there = replace(here, environment=replace(here.environment, build={"guest": "6.1-686"}))
@@ -306,33 +300,51 @@ def test_plain_progress() -> None:
     with terminal.Progress(stream, 2, False) as progress:
         progress.begin("a.fine")
         progress.end(records.case("a.fine"))
-        progress.end(records.leaking(differences=(), reason=HOSTILE))
+        progress.end(records.leaking(differences=(), reason=records.HOSTILE))
     (line,) = stream.getvalue().splitlines()
     assert line.startswith("FAIL  interrupts.device: ")
     assert "\x1b" not in line
 
 
-def parse_ktap(text: str) -> dict[str, tuple[bool, str | None]]:
-    """Read KTAP by the rules of ktap.rst; gives by name whether it is ok, and its directive."""
-    version, plan, *lines = text.splitlines()
-    assert version in ("KTAP version 1", "TAP version 13")
-    results: dict[str, tuple[bool, str | None]] = {}
-    for line in lines:
-        if line.startswith("#"):
-            continue
-        match = RESULT.fullmatch(line)
-        assert match, line
-        assert int(match[2]) == len(results) + 1
-        results[match[3]] = (match[1] == "ok", match[5])
-    assert plan == f"1..{len(results)}"
-    return results
+Told = dict[str, tuple[bool, str | None]]
+"""By name, whether a test is ok, and its directive."""
+
+
+def parse_ktap(text: str) -> list[Told]:
+    """Read KTAP by the rules of ktap.rst; gives the tests of each level, the topmost first."""
+    levels: list[Told] = []
+    _level(text.splitlines(), "", levels)
+    return levels
+
+
+def _level(lines: list[str], indent: str, levels: list[Told]) -> None:
+    depth = len(indent) // 2
+    if depth == len(levels):
+        levels.append({})
+    assert lines.pop(0) in (f"{indent}KTAP version 1", f"{indent}TAP version 13")
+    planned = int(lines.pop(0).removeprefix(f"{indent}1.."))
+    done = 0
+    while done < planned:
+        if lines[0].startswith(f"{indent}  "):
+            _level(lines, f"{indent}  ", levels)
+        line = lines.pop(0).removeprefix(indent)
+        if not line.startswith("#"):
+            done += 1
+            match = RESULT.fullmatch(line)
+            assert match, line
+            assert int(match[2]) == done
+            levels[depth][match[3]] = (match[1] == "ok", match[5])
+    while lines and not indent:
+        assert lines.pop(0).startswith("#")
 
 
 # Each verdict is what kernel CI knows: known issues are XFAIL, lost answers TIMEOUT.
 def test_ktap() -> None:
-    text = ktap.report(records.mixed())
-    assert text.startswith("KTAP version 1\n1..9\n")
-    assert parse_ktap(text) == {
+    environments, families, cases = parse_ktap(ktap.report([records.mixed()]))
+    assert environments == {"linux-6.1.192-debian.amd.tcg": (False, None)}
+    assert families["syscalls"] == families["traps"] == (True, None)
+    assert families["interrupts"] == (False, None)
+    assert cases == {
         "syscalls.enter_exit": (True, None),
         "interrupts.device": (False, "FAIL"),
         "interrupts.timer": (False, "FAIL"),
@@ -345,18 +357,35 @@ def test_ktap() -> None:
     }
 
 
+# What is skipped as a whole, or has no case at all, is skipped, and no pass.
+def test_ktap_skips() -> None:
+    skipped = records.record(records.case("a.b", "SKIP", reason="needs fred"))
+    levels = parse_ktap(ktap.report([skipped, records.record()]))
+    first, second = levels[0].values()
+    assert first == second == levels[1]["a"] == (True, "SKIP")
+
+
 # TAP 13 has TODO for what is known to fail, and that stands behind a not ok.
 def test_tap13() -> None:
-    results = parse_ktap(ktap.report(records.mixed(), tap13=True))
-    assert ktap.report(records.mixed(), tap13=True).startswith("TAP version 13\n1..9\n")
+    (results,) = parse_ktap(ktap.tap13([records.mixed()]))
+    assert len(results) == 9
     assert results["traps.icebp"] == (False, "TODO")
     assert results["interrupts.nmi"] == (True, "SKIP")
 
 
+# Several records are one TAP, in which each case is named with its environment.
+def test_tap13_of_many() -> None:
+    (results,) = parse_ktap(ktap.tap13([records.mixed(), records.lost()]))
+    assert len(results) == 11
+    assert results["6.1 interrupts.device"] == (False, "MISS")
+    assert results["linux-6.1.192-debian.amd.tcg interrupts.nmi"] == (True, "SKIP")
+
+
 # The differing lines stand as diagnostics right before the result that they belong to.
 def test_ktap_diagnostics() -> None:
-    lines = ktap.report(records.record(records.case("a.fine"), records.leaking())).splitlines()
-    first = lines.index("ok 1 a.fine") + 1
+    record = records.record(records.case("interrupts.a"), records.leaking())
+    lines = [line.strip() for line in ktap.report([record]).splitlines()]
+    first = lines.index("ok 1 interrupts.a") + 1
     last = lines.index("not ok 2 interrupts.device # FAIL orig_ax: -1 -> 34/pause")
     assert all(line.startswith("# ") for line in lines[first:last])
     assert any("^^^^" in line for line in lines[first:last])
@@ -364,36 +393,43 @@ def test_ktap_diagnostics() -> None:
 
 
 # A reason cannot make a skip of a failure, nor a result line of its own.
-@pytest.mark.parametrize("tap13", [False, True])
-def test_ktap_cannot_be_forged(tap13: bool) -> None:
-    text = ktap.report(hostile(), tap13)
-    results = parse_ktap(text)
-    assert len(results) == len(hostile().cases)
-    skipped = [line for line in text.splitlines() if not line.startswith("#") and " # SKIP" in line]
-    assert len(skipped) == 1
-    assert " a.skip # SKIP" in skipped[0]
+@pytest.mark.parametrize("report", [ktap.report, ktap.tap13])
+def test_ktap_cannot_be_forged(report: Callable[[list[Record]], str]) -> None:
+    text = report([records.hostile()])
+    assert len(parse_ktap(text)[-1]) == len(records.hostile().cases)
+    told = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+    (skipped,) = (line for line in told if " # SKIP" in line)
+    assert " a.skip # SKIP" in skipped
 
 
-# One suite a family, with counts that add up, and every case in it.
+# Records of one environment are told apart: by box, guest or host, and by a number after all.
+def test_names() -> None:
+    def at(**build: str) -> Record:
+        return records.record(environment=EnvironmentRecord("linux", {}, build))
+
+    given = [at(), at(host="a", box="one"), at(host="b"), at(host="b"), records.lost()]
+    assert reports.names(given) == ("linux", "linux@one", "linux@b", "linux@b/2", "6.1")
+    assert reports.names(given[1:2]) == ("linux",)
+
+
+# One suite an environment, with counts that add up, and every case in it.
 def test_junit() -> None:
-    root = ET.fromstring(junit.report(records.mixed()))
-    assert {suite.get("name"): suite.get("tests") for suite in root} == {
-        "origax.events": "2",
-        "origax.interrupts": "3",
-        "origax.signals": "1",
-        "origax.steps": "1",
-        "origax.syscalls": "1",
-        "origax.traps": "1",
+    root = ET.fromstring(junit.report([records.mixed(), records.lost()]))
+    suites = {suite.get("name"): suite for suite in root}
+    assert {name: suite.get("tests") for name, suite in suites.items()} == {
+        "linux-6.1.192-debian.amd.tcg": "9",
+        "6.1": "2",
     }
-    totals = {name: root.get(name) for name in ("tests", "failures", "errors", "skipped")}
-    assert totals == {"tests": "9", "failures": "4", "errors": "2", "skipped": "1"}
-    for name, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
-        assert totals[name] == str(len(list(root.iter(tag))))
+    assert suites["6.1"].get("hostname") == "6.1"
+    counted = {"tests": 11, "failures": 4, "errors": 4, "skipped": 1}
+    for name, tag in zip(counted, ("testcase", "failure", "error", "skipped"), strict=True):
+        assert sum(int(suite.get(name, "")) for suite in root) == counted[name]
+        assert len(list(root.iter(tag))) == counted[name]
 
 
 # A skip gives its reason, a failure its lines, and a known issue passes and is named.
 def test_junit_outcomes() -> None:
-    root = ET.fromstring(junit.report(records.mixed()))
+    root = ET.fromstring(junit.report([records.mixed()]))
     cases = {case.get("name"): case for case in root.iter("testcase")}
     skipped = cases["interrupts.nmi"].find("skipped")
     failure = cases["interrupts.device"].find("failure")
@@ -408,7 +444,73 @@ def test_junit_outcomes() -> None:
 
 # The facts of the machine travel with every suite, for who searches results by them.
 def test_junit_properties() -> None:
-    root = ET.fromstring(junit.report(records.mixed()))
+    root = ET.fromstring(junit.report([records.mixed()]))
     properties = {p.get("name"): p.get("value") for p in root[0].iter("property")}
     assert properties["environment"] == "linux-6.1.192-debian.amd.tcg"
+    assert properties["kernel"] == "6.1.192"
     assert properties["x86_64"] == "true"
+
+
+# Each verdict is one that KCIDB has, and a known issue is a failure with its explanation.
+def test_kcidb() -> None:
+    data = json.loads(kcidb.report([records.mixed()], "ci"))
+    status = {test["path"]: test["status"] for test in data["tests"]}
+    assert status == {
+        "origax.syscalls.enter_exit": "PASS",
+        "origax.interrupts.device": "FAIL",
+        "origax.interrupts.timer": "FAIL",
+        "origax.traps.icebp": "FAIL",
+        "origax.interrupts.nmi": "SKIP",
+        "origax.signals.nested": "DONE",
+        "origax.steps.block": "FAIL",
+        "origax.events.exec": "ERROR",
+        "origax.events.fork": "MISS",
+    }
+    (incident,) = data["incidents"]
+    (issue,) = data["issues"]
+    (known,) = (test for test in data["tests"] if test["misc"]["verdict"] == "KNOWN")
+    assert (incident["test_id"], incident["issue_id"]) == (known["id"], issue["id"])
+    assert issue["comment"] == "QEMU takes icebp for an undefined opcode"
+
+
+# Reports of one kernel meet in one build, whoever makes them; each run of a case is its own test.
+def test_kcidb_ids() -> None:
+    early, late = records.mixed(), replace(records.mixed(), started="2024-05-02T12:00:00Z")
+    alone, again, both = (
+        json.loads(kcidb.report(given, "ci")) for given in ([early], [early], [early, late])
+    )
+    assert alone == again
+    assert alone["builds"] == both["builds"]
+    assert alone["tests"] == both["tests"][:9]
+    assert len({test["id"] for test in both["tests"]}) == 18
+    assert all(test["id"].startswith("ci:") for test in both["tests"])
+
+
+# A build that the CI system reported is referred to, and no other is told.
+def test_kcidb_build() -> None:
+    data = json.loads(kcidb.report([records.mixed()], "ci", "their:build"))
+    assert {test["build_id"] for test in data["tests"]} == {"their:build"}
+    assert not data.keys() & {"builds", "checkouts"}
+
+
+# What is no origin, no build, or a build of several kernels, is refused.
+@pytest.mark.parametrize(
+    ("origin", "build"), [("My CI", None), ("", None), ("ci", "build"), ("ci", "ci:build")]
+)
+def test_kcidb_refuses(origin: str, build: str | None) -> None:
+    with pytest.raises(UsageError):
+        kcidb.report([records.mixed(), records.lost()], origin, build)
+
+
+# The command writes each format of all its records, and hands on what is KCIDB's.
+@pytest.mark.parametrize("form", ["ktap", "tap13", "junit", "kcidb"])
+def test_command(form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = [tmp_path / name for name in ("a", "b")]
+    for path, each in zip(paths, (records.mixed(), records.lost()), strict=True):
+        write(path, each)
+    more = ["--origin", "ours"] if form == "kcidb" else []
+    assert cli.main(["report", "--format", form, *more, *map(str, paths)]) == 0
+    text = capsys.readouterr().out
+    assert "linux-6.1.192-debian.amd.tcg" in text
+    assert text.count("reboot") == 2
+    assert text.count('"origin": "ours"') == (17 if form == "kcidb" else 0)

@@ -8,7 +8,8 @@ XML file as it is: :func:`printable` makes it ASCII without control characters.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -274,6 +275,42 @@ def guest_of(record: Record) -> str:
     """Name the guest that a record is of, as `origax kernels run` does; empty for a machine."""
     guest = record.environment.build.get("guest", "")
     return guest if isinstance(guest, str) else ""
+
+
+def about(record: Record) -> Mapping[str, str]:
+    """Say where a record comes from: its host, kernel, CPU and virt, of these what it knows.
+
+    The host is a box of a fleet, a guest, or a machine, by the name that people gave it.
+    """
+    facts, build = record.environment.facts, record.environment.build
+    hosts = (build.get(key, "") for key in ("box", "guest", "host"))
+    told = {
+        "host": next(filter(None, hosts), ""),
+        "kernel": facts.get("release", ""),
+        "cpu": build.get("cpu", ""),
+        "virt": facts.get("virt", ""),
+    }
+    return {name: fact(value) for name, value in told.items() if value != ""}
+
+
+def names(records: Sequence[Record]) -> tuple[str, ...]:
+    """Name records by their environments, each otherwise: `ENVIRONMENT[@HOST][/NUMBER]`.
+
+    The host stands where several records are of one environment, and a number, from 2 on, where
+    even then some are named alike.
+    """
+    plain = [one_line(record.environment.name) for record in records]
+    hosts = [about(record).get("host") for record in records]
+    placed = [
+        f"{name}@{host}" if host and plain.count(name) > 1 else name
+        for name, host in zip(plain, hosts, strict=True)
+    ]
+    seen: Counter[str] = Counter()
+    numbered = []
+    for name in placed:
+        seen[name] += 1
+        numbered.append(f"{name}/{seen[name]}" if seen[name] > 1 else name)
+    return tuple(numbered)
 
 
 def describe(
