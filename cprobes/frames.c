@@ -266,8 +266,10 @@ int origax_clock(int tid, uint64_t period)
 
 	if (fd < 0)
 		return -errno;
-	if (fcntl(fd, F_SETOWN_EX, &owner) || fcntl(fd, F_SETSIG, SIGIO) ||
-	    fcntl(fd, F_SETFL, O_ASYNC) ||
+	/* By the kernel's own name: a 32-bit fcntl() would be glibc 2.28's. */
+	if (syscall(SYS_fcntl, fd, F_SETOWN_EX, &owner) ||
+	    syscall(SYS_fcntl, fd, F_SETSIG, SIGIO) ||
+	    syscall(SYS_fcntl, fd, F_SETFL, O_ASYNC) ||
 	    ioctl(fd, PERF_EVENT_IOC_ENABLE, 0)) {
 		error = -errno;
 		close(fd);

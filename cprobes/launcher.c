@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <linux/memfd.h>
 #include <linux/time_types.h>
 #include <sched.h>
 #include <stdio.h>
@@ -27,7 +28,7 @@ struct origax_board *origax_board(void)
 
 	if (board)
 		return board;
-	board_fd = memfd_create("origax", MFD_CLOEXEC);
+	board_fd = syscall(SYS_memfd_create, "origax", MFD_CLOEXEC);
 	if (board_fd < 0 || ftruncate(board_fd, BOARD_SIZE))
 		return NULL;
 	at = mmap(NULL, BOARD_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
@@ -74,7 +75,7 @@ int origax_launch(const char *path)
 	origax_board()->parent = getpid();
 	pid = vfork();
 	if (pid == 0) {
-		fcntl(board_fd, F_SETFD, 0);
+		syscall(SYS_fcntl, board_fd, F_SETFD, 0);
 		execve(path, argv, envp);
 		error = errno;
 		_exit(127);

@@ -5,6 +5,7 @@
  */
 #include "tracer.h"
 
+#include <linux/time_types.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/user.h>
@@ -39,32 +40,38 @@ static void expire(int signo)
  * lifts the deadline. The timer goes on ticking after it has run out, so that
  * a wait which begins between a tick and its own system call still ends.
  * Returns 0 or -errno.
+ *
+ * The C library's own functions for this are of glibc 2.30 and 2.34; asking the
+ * kernel lets the extension run with an older one.
  */
 int origax_deadline(uint32_t milliseconds)
 {
-	static timer_t timer;
+	static int timer;
 	static pid_t owner;
-	struct itimerspec when = {
+	pid_t self = syscall(SYS_gettid);
+	struct {
+		struct __kernel_old_timespec it_interval, it_value;
+	} when = {
 		.it_value = { milliseconds / 1000,
 			      milliseconds % 1000 * 1000000L },
 		.it_interval = { 0, 20 * 1000000L },
 	};
 
-	if (owner != gettid()) {
+	if (owner != self) {
 		struct sigaction act = { .sa_handler = expire };
 		struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID,
 					  .sigev_signo = SIGALRM };
 
-		event._sigev_un._tid = gettid();
+		event._sigev_un._tid = self;
 		if (sigaction(SIGALRM, &act, NULL) ||
-		    timer_create(CLOCK_MONOTONIC, &event, &timer))
+		    syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &timer))
 			return -errno;
-		owner = gettid();
+		owner = self;
 	}
 	if (!milliseconds)
 		when.it_interval.tv_nsec = 0;
 	expired = 0;
-	if (timer_settime(timer, 0, &when, NULL))
+	if (syscall(SYS_timer_settime, timer, 0, &when, NULL))
 		return -errno;
 	return 0;
 }
