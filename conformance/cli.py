@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from conformance import VERSION
 from conformance.errors import HarnessError, OrigaxError, UsageError
 from conformance.places import PACKAGE, expected_directory
 
@@ -370,13 +369,25 @@ def _seconds_or_0(text: str) -> float:
     return 0.0 if text == "0" else _seconds(text)
 
 
-def _parser() -> argparse.ArgumentParser:
+class _Version(argparse.Action):
+    """Says which origax this is; finding out takes time that other commands need not spend."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from conformance import version
+
+        print(version.text())
+        parser.exit()
+
+
+def parser() -> argparse.ArgumentParser:
+    """Make what reads the command line; the manual and the completions are made of it, too."""
     parser = argparse.ArgumentParser(
         prog="origax",
         description="Check the user ABI of x86 kernel entry: trace small programs across system "
         "calls, interrupts and signals, and compare every register that a tracer can see.",
     )
-    parser.add_argument("--version", action="version", version=f"origax {VERSION}")
+    parser.add_argument("--version", action=_Version, nargs=0,
+                        help="say version, commit, record version and probes")  # fmt: skip
     parser.add_argument(
         "--expected", metavar="DIR", default=os.environ.get("ORIGAX_EXPECTED"),
         help="the golden files (default: ORIGAX_EXPECTED, or this checkout's or package's own)",
@@ -504,7 +515,9 @@ def _add_diff(commands: Any) -> None:
 
 
 def _add_doctor(commands: Any) -> None:
-    _command(commands, "doctor", doctor).add_argument("--json", action="store_true")
+    _command(commands, "doctor", doctor).add_argument(
+        "--json", action="store_true", help="as JSON, for programs"
+    )
 
 
 _REPORT: Final = """\
@@ -648,7 +661,7 @@ def _unbuilt(module: str) -> HarnessError:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code. No traceback reaches the user."""
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
     try:
         args.expected = expected_directory(args.expected)
         code = int(args.function(args))

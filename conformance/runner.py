@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
-from conformance import VERSION, expectation
+from conformance import expectation, version
 from conformance import record as record_module
 from conformance.cases import Case
 from conformance.errors import HarnessError, UsageError
@@ -400,7 +400,7 @@ def tool() -> ToolRecord:
     """Say which origax this is."""
     from conformance.tracing import image
 
-    return ToolRecord("origax", VERSION, image.tool_digest())
+    return ToolRecord("origax", version.public(), image.tool_digest())
 
 
 def boot_id() -> str:

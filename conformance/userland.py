@@ -107,7 +107,7 @@ def require_tools() -> None:
     lacking += [] if KEYRING.exists() else ["debian-archive-keyring"]
     if lacking:
         raise HarnessError(
-            f"no {' and no '.join(lacking)}", "building a 32-bit Debian, once",
+            f"no {' and no '.join(lacking)}", "building a Debian, once",
             f"on Debian: apt-get install {' '.join(lacking)}",
         )  # fmt: skip
 
@@ -158,20 +158,27 @@ def _text(path: Path) -> str:
 
 
 def debootstrap(target: Path, lock: int) -> None:
-    """Build a root.
+    """Build the root of the 32-bit userland.
 
     :param target: a directory that is not there yet
     :param lock: held by debootstrap's children too, should they outlive us
     :raises HarnessError: a tool is missing, there is no mirror, or debootstrap failed
     """
+    bootstrap(target, lock, "i386", RELEASE, PACKAGES)
+
+
+def bootstrap(
+    target: Path, lock: int, architecture: str, release: str, packages: Sequence[str]
+) -> None:
+    """Build a Debian's root; parameters and errors are those of :func:`debootstrap`."""
     require_tools()
     command = [
-        *FOLLOW, "debootstrap", "--arch=i386", "--variant=minbase", "--force-check-gpg",
-        f"--keyring={KEYRING}", f"--include={','.join(PACKAGES)}",
-        RELEASE, str(target), mirror(apt_sites()),
+        *FOLLOW, "debootstrap", f"--arch={architecture}", "--variant=minbase", "--force-check-gpg",
+        f"--keyring={KEYRING}", f"--include={','.join(packages)}",
+        release, str(target), mirror(apt_sites()),
     ]  # fmt: skip
     log = target.with_suffix(".log")
-    say(f"building a 32-bit Debian, once: a minute or two ({log})")
+    say(f"building a Debian {release} for {architecture}, once: a minute or two ({log})")
     with log.open("w") as output:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=(lock,),

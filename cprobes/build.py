@@ -64,7 +64,8 @@ ffibuilder.set_source(
     include_dirs=["cprobes"],
     depends=[f"cprobes/{name}.h" for name in ("board", "spin", "tracer")],
     extra_compile_args=["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wno-missing-field-initializers",
-                        "-fcf-protection=none", "-fno-stack-protector"],
+                        "-fcf-protection=none", "-fno-stack-protector",
+                        f"-ffile-prefix-map={ROOT}=."],  # the same wherever it is built
     py_limited_api=True,
 )  # fmt: skip
 
@@ -103,6 +104,12 @@ class BuildProbes(build_ext):
             sources = [path for f in image.folders for path in sorted((HERE / f).glob("*.c"))]
             flags = [f"-DDOOR={image.door}", f"-I{HERE}", *image.more]
             self._compile(name, image.width, flags, [HERE / "program.c", *sources])
+        (self.programs / "compiler").write_text(f"{self._compiler_version()}\n")
+
+    def _compiler_version(self) -> str:
+        command = [self.cc, "--version"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return (done.stdout.splitlines() or [self.cc])[0]
 
     def _compile(self, name: str, width: str, flags: list[str], sources: list[Path]) -> None:
         headers = [f"-idirafter{path}" for path in self._headers()]

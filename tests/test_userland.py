@@ -69,7 +69,7 @@ def test_no_debootstrap(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
         userland.require_tools()
     assert str(caught.value).splitlines() == [
         "no debootstrap",
-        "  on: building a 32-bit Debian, once",
+        "  on: building a Debian, once",
         "  do: on Debian: apt-get install debootstrap",
     ]
 
