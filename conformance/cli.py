@@ -351,6 +351,39 @@ def kernels_run(args: argparse.Namespace) -> int:
     return record.exit_code([v for one in made for v in one.verdicts], args.bisect)
 
 
+def fleet_run(args: argparse.Namespace) -> int:
+    """Run the suite on many boxes at once, by ssh."""
+    from conformance import record, runner
+    from conformance.cases import all_cases
+    from conformance.fleet import boxes, link, supply
+    from conformance.fleet import run as fleet
+    from conformance.reports import fleet as report
+    from conformance.reports import matrix, terminal
+
+    _on_terminate()
+    link.require()
+    chosen = boxes.select(boxes.load(args.boxes), args.box, args.label)
+    options = record.OptionsRecord(
+        args.frames, args.repeat, args.timeout, args.jobs, tuple(args.patterns)
+    )
+    suite = fleet.Suite(
+        runner.select(all_cases(), args.patterns), options, args.patience, args.limit
+    )
+    args.records.mkdir(parents=True, exist_ok=True)
+    color, live = (terminal.use_color(s, os.environ) for s in (sys.stdout, sys.stderr))
+    with report.Boxes(sys.stderr, live) as watcher:
+        given = supply.Supply(args.wheels, os.environ, watcher.note)
+        given.prepare()
+        try:
+            fleet.run(chosen, suite, given, args.records, watcher)
+        finally:
+            made = [watcher.outcomes[b.name] for b in chosen if b.name in watcher.outcomes]
+            print(report.failures(made, color), end="")
+            print(matrix.matrix([one.record for one in made], color) if made else "")
+            print(report.table(made, color), f"records: {args.records}", sep="", flush=True)
+    return record.exit_code([v for one in made for v in one.record.verdicts], args.bisect)
+
+
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
@@ -395,7 +428,7 @@ def parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for add in (
         _add_run, _add_list, _add_show, _add_coverage, _add_contract, _add_update, _add_diff,
-        _add_doctor, _add_report, _add_explore, _add_kernels,
+        _add_doctor, _add_report, _add_explore, _add_kernels, _add_fleet,
     ):  # fmt: skip
         add(commands)
     return parser
@@ -646,6 +679,73 @@ def _add_kernels_run(commands: Any) -> None:
     sub.add_argument("--patience", metavar="S", type=_seconds, default=180.0,
                      help="seconds for a guest to come up (default: 180)")  # fmt: skip
     sub.add_argument("--tcg", action="store_true", help="do without KVM")
+    sub.add_argument("--bisect", action="store_true", help="exit codes for `git bisect run`")
+
+
+_FLEET: Final = """\
+The same run as `origax run`, on every box at the same time. A box needs sshd and Python 3.11 or
+later, and nothing of origax: that goes there, into a temporary directory, and goes when the run
+does, however it ends. A box that cannot be reached, hangs, is full, or is lost under way costs its
+own column: its cases are MISS, with the reason. On a box runs one fleet at a time.
+
+Needs execnet and packaging here (pip install 'origax[fleet]'). boxes.toml:
+
+  [[box]]
+  name = "epyc"                  # its record is epyc.json
+  host = "epyc.lab.example"      # as ssh knows it: ~/.ssh/config, keys and host keys are ssh's own
+
+  [[box]]
+  name = "old-atom"
+  host = "10.1.2.3"
+  user = "ci"                    # all from here on may be left out
+  port = 2222
+  jump = ["gate.example"]        # jump hosts, in their order (ssh -J)
+  ssh = ["-o", "IdentityFile=~/.ssh/lab"]     # further words for ssh
+  python = "python3.12"          # default: python3
+  sudo = true                    # as root, by `sudo -n`
+  labels = ["intel", "32-bit"]   # for --label
+  boot = "6.18.44-lab"           # refuse unless booted: its `uname -r`, or a word of /proc/cmdline
+
+  [[box]]
+  name = "here"
+  local = true                   # this machine, without ssh
+
+  origax fleet run --boxes boxes.toml                            # every case on every box
+  origax fleet run --boxes boxes.toml --label intel interrupts   # a family on some
+  origax report --format html -o page.html records/*.json        # what came of it, as a page
+
+exit codes: those of `origax run`, over all boxes; a box without an answer is 3.
+"""
+
+
+def _add_fleet(commands: Any) -> None:
+    doc = "Many boxes: run the suite on all of them."
+    sub = commands.add_parser("fleet", help=doc, description=doc)
+    commands = sub.add_subparsers(metavar="COMMAND", required=True)
+    sub = _command(commands, "run", fleet_run, epilog=_FLEET)
+    sub.add_argument("patterns", metavar="PATTERN", nargs="*", help=_PATTERNS)
+    sub.add_argument("--boxes", metavar="FILE", type=Path, required=True, help="the boxes: TOML")
+    sub.add_argument("--box", metavar="NAME", action="append", default=[],
+                     help="only this box; may stand several times")  # fmt: skip
+    sub.add_argument("--label", metavar="L", action="append", default=[],
+                     help="only boxes with this label; may stand several times")  # fmt: skip
+    sub.add_argument("--records", metavar="DIR", type=Path, default=Path("records"),
+                     help="gets NAME.json of each box (default: records)")  # fmt: skip
+    sub.add_argument("--wheels", metavar="DIR", type=Path,
+                     help="wheels of origax and what it needs, for the boxes' Pythons (default: "
+                          "made by pip as needed, and kept in ~/.cache/origax/wheels)")  # fmt: skip
+    sub.add_argument("--repeat", metavar="N", type=_positive, default=1,
+                     help="run each case N times; all must agree")  # fmt: skip
+    sub.add_argument("--frames", metavar="N", type=_positive, default=200,
+                     help="interrupts to catch on each path (default: 200)")  # fmt: skip
+    sub.add_argument("--jobs", metavar="N", type=_positive, default=1,
+                     help="cases at the same time on each box (default: 1)")  # fmt: skip
+    sub.add_argument("--timeout", metavar="S", type=_seconds, default=10.0,
+                     help="seconds for one run of one case (default: 10)")  # fmt: skip
+    sub.add_argument("--patience", metavar="S", type=_seconds, default=120.0,
+                     help="seconds for a box to answer, and unpack (default: 120)")  # fmt: skip
+    sub.add_argument("--limit", metavar="S", type=_seconds, default=3600.0,
+                     help="seconds for a box in all (default: 3600)")  # fmt: skip
     sub.add_argument("--bisect", action="store_true", help="exit codes for `git bisect run`")
 
 

@@ -14,7 +14,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import (
@@ -241,6 +241,19 @@ def to_json(record: Record) -> str:
     """Write a record as text: cases by id, keys by name, so that equal runs are equal text."""
     top = {"format": FORMAT, "version": VERSION, **_keys(record)}
     return json.dumps(top, default=_keys, sort_keys=True, indent=1, allow_nan=False) + "\n"
+
+
+def member(case: CaseRecord) -> str:
+    """Write a case as it stands in the text of a record, without what is before the first line."""
+    text = json.dumps(case, default=_keys, sort_keys=True, indent=1, allow_nan=False)
+    return text.replace("\n", "\n  ")
+
+
+def of_members(record: Record, members: Mapping[str, str]) -> str:
+    """Write a record whose cases are text already, by id: what :func:`to_json` would give."""
+    before, after = to_json(replace(record, cases=())).split('"cases": []')
+    cases = ",\n  ".join(text for _, text in sorted(members.items()))
+    return f'{before}"cases": [\n  {cases}\n ]{after}' if cases else to_json(record)
 
 
 def _keys(value: Any) -> dict[str, Any]:

@@ -162,6 +162,12 @@ def untraced(verdict: str, reason: str, duration: float = 0.0) -> Answer:
             "measured": {}, "probes": {}, "duration": duration}  # fmt: skip
 
 
+def missed(case: Case, reason: str) -> CaseRecord:
+    """Give the record of a case that got no answer, from a machine that nothing is known of."""
+    nowhere = Environment("", {}, {})
+    return judge(Planned(case, None, ""), untraced(record_module.MISS, reason), nowhere, ())
+
+
 class Process(Protocol):
     """What the runner needs of a worker's process: the part of `subprocess.Popen`."""
 

@@ -331,3 +331,10 @@ def test_write_to_a_device() -> None:
 def test_exit_code(verdicts: list[str], code: int, bisect: int) -> None:
     assert record.exit_code(verdicts) == code
     assert record.exit_code(verdicts, bisect=True) == bisect
+
+
+# A record of which the cases are text already is the same text, in whatever order they come.
+def test_of_members() -> None:
+    for made in (records.mixed(), records.record()):
+        texts = {case.id: record.member(case) for case in reversed(made.cases)}
+        assert record.of_members(made, texts) == record.to_json(made)

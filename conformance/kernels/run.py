@@ -175,10 +175,7 @@ class _Run:
         cases = list(self.cases.values())
         if self.lost:
             missing = [case for case in self.suite.cases if case.id not in self.cases]
-            answer = runner.untraced(record_module.MISS, self.lost)
-            nowhere = Environment(self.target.name, {}, {})
-            lost = (runner.Planned(case, None, "") for case in missing)
-            cases += [runner.judge(item, answer, nowhere, ()) for item in lost]
+            cases += [runner.missed(case, self.lost) for case in missing]
         build = {**self.target.build, **self._told()}
         known = self.environment or Environment(self.target.name, {}, build)
         return Record(
