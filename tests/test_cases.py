@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Every case as one test: traced on this kernel, and judged."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -41,3 +42,11 @@ def test_case(
     if seen.verdict == record.SKIP:
         pytest.skip(seen.reason)
     assert seen.verdict in (record.PASS, record.KNOWN), "\n".join(describe([seen]))
+
+
+# Under xdist, cases of one group really are in one: they would disturb each other.
+@pytest.mark.xdist_group("sample")
+def test_groups_are_kept(request: pytest.FixtureRequest) -> None:
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        pytest.skip("needs pytest-xdist: pytest -n 2")
+    assert request.node.nodeid.endswith("@sample")
