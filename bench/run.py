@@ -23,8 +23,10 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 sys.path.insert(0, str(ROOT))
 
-from conformance.cases import Probe  # noqa: E402
+from conformance.cases import Probe, all_cases  # noqa: E402
 from conformance.facts import Device, block_device  # noqa: E402
+from conformance.record import OptionsRecord  # noqa: E402
+from conformance.runner import Planned, Runner, Slice  # noqa: E402
 from conformance.tracing import frames  # noqa: E402
 from conformance.tracing.frames import Cause, Frames, Kind  # noqa: E402
 from conformance.tracing.snapshot import narrow  # noqa: E402
@@ -37,8 +39,11 @@ BATCH = 50
 """Steps that are timed together: what other processes take meanwhile is in few batches."""
 CALLS = 10000
 """System calls of the probe under strace: each is two stops."""
+SOAK = 3
+"""Seconds of a soak's slice: with all of it, its programs' launches and controls, too."""
 STOP_BOUND = 1.3
 FRAME_BOUND = 1.15
+SOAK_BOUND = 1 / 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +114,13 @@ def _frames(task: Task, fd: int) -> float:
         return timed(loop.take, FRAMES)
 
 
+def our_soak(path: str, runner: Runner) -> float:
+    """Have a slice of a soak, as `origax soak` does."""
+    case = next(case for case in all_cases() if case.id == f"interrupts.{path}")
+    ((_, answer),) = runner.run([Planned(case, None, "")], slice_=Slice(SOAK, lambda news: None))
+    return float(answer["duration"] * 1e6 / answer["measured"]["frames"])
+
+
 def strace(tracer: Path, rounds: int) -> float | None:
     """Run the probe under strace -f, on one CPU; microseconds per stop, or nothing without it."""
     program = shutil.which("strace")
@@ -137,18 +149,30 @@ def measure(tracer: Path, rounds: int) -> list[Row]:
     cpu = min(os.sched_getaffinity(0))
     device = block_device()
     more = ["narrow"] if narrow() else []
-    pairs: dict[str, list[tuple[float, float]]] = {"stop": [], "frame": []}
+    pairs: dict[str, list[tuple[float, float]]] = {key: [] for key in _NAMES}
     for _ in range(rounds):
         pairs["stop"].append((bare([tracer, "stops", str(STOPS), str(cpu), *more]), our_stops(cpu)))
         if device:
             command = [tracer, "device", str(FRAMES), str(device.cpu), device.path, *more]
             pairs["frame"].append((bare(command), our_frames(device)))
-    names = {"stop": ("full stop", STOP_BOUND), "frame": ("device interrupt", FRAME_BOUND)}
+    with Runner(OptionsRecord(1, 1, 60.0, 1, ())) as runner:
+        for _ in range(rounds):
+            command = [tracer, "soak", str(SOAK), str(cpu), *more]
+            pairs["timer"].append((bare(command), our_soak("timer", runner)))
+            if device:
+                command = [tracer, "soak", str(SOAK), str(device.cpu), device.path, *more]
+                pairs["device"].append((bare(command), our_soak("device", runner)))
     return [
-        Row(names[key][0], *zip(*found, strict=True), names[key][1])
+        Row(_NAMES[key][0], *zip(*found, strict=True), _NAMES[key][1])
         for key, found in pairs.items()
         if found
     ]
+
+
+_NAMES = {
+    "stop": ("full stop", STOP_BOUND), "frame": ("device interrupt", FRAME_BOUND),
+    "timer": ("soak, timer", SOAK_BOUND), "device": ("soak, device", SOAK_BOUND),
+}  # fmt: skip
 
 
 def main() -> None:
@@ -165,7 +189,7 @@ def main() -> None:
     for row in rows:
         medians = statistics.median(row.bare), statistics.median(row.ours)
         print(f"{row.name:18}{medians[0]:8.1f}{medians[1]:8.1f}{row.ratio:8.2f}{row.bound:9.2f}")
-    if len(rows) == 1:
+    if len(rows) < len(_NAMES):
         print("device interrupt  no disk raises interrupts here: see `origax doctor`")
     print(f"strace -f         {beside:8.1f}" if beside else "strace -f         is not installed")
 

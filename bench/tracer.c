@@ -5,8 +5,10 @@
  *
  *   tracer stops N CPU         N stops of a getpid() loop by PTRACE_SYSCALL
  *   tracer device N CPU FILE   N frames of the interrupt of FILE's disk
+ *   tracer soak S CPU [FILE]   S seconds of such frames, or without FILE of
+ *                              frames of the local timer's interrupt: a soak
  *
- * Both print nanoseconds per stop. And the probe alone, for other tracers:
+ * All print nanoseconds per stop. And the probe alone, for other tracers:
  *
  *   tracer probe N             N calls of getpid()
  */
@@ -23,6 +25,7 @@
 #include <time.h>
 
 #define BLOCK 4096
+#define SLEEP 100000		/* nanoseconds, as interrupts.timer */
 #define WARM 100
 #define BATCH 50
 
@@ -74,18 +77,25 @@ static int launch(int spins)
 	return pid;
 }
 
-static void take(int pid, long request)
-{
-	struct origax_stop stop;
-	struct origax_regs again;	/* origax has a second reader */
-	int error = origax_take(pid, request, 0, &stop);
+static struct origax_stop seen;
 
-	if (error || !WIFSTOPPED(stop.status)) {
+static void read_once(int pid, long request)
+{
+	int error = origax_take(pid, request, 0, &seen);
+
+	if (error || !WIFSTOPPED(seen.status)) {
 		fprintf(stderr, "tracer: no stop (%d)\n", error);
 		exit(1);
 	}
+}
+
+static void take(int pid, long request)
+{
+	struct origax_regs again;	/* origax has a second reader */
+
+	read_once(pid, request);
 	if (ptrace(PTRACE_GETREGS, pid, 0, &again) ||
-	    memcmp(&again, &stop.regs, sizeof(again)))
+	    memcmp(&again, &seen.regs, sizeof(again)))
 		die("PTRACE_GETREGS");
 }
 
@@ -96,16 +106,25 @@ static void stop(void)
 	take(tracee, PTRACE_SYSCALL);
 }
 
-static void frame(void)
+/* Have the program be stopped in the frame of an interrupt. */
+static void interrupt(void)
 {
 	static uint8_t block[BLOCK] __attribute__((aligned(BLOCK)));
+	struct timespec span = { 0, SLEEP };
 
 	if (ptrace(PTRACE_CONT, tracee, 0, 0))
 		die("PTRACE_CONT");
-	if (pread(disk, block, sizeof(block), 0) != sizeof(block))
+	if (!disk)
+		nanosleep(&span, NULL);
+	else if (pread(disk, block, sizeof(block), 0) != sizeof(block))
 		die("pread");
 	if (ptrace(PTRACE_INTERRUPT, tracee, 0, 0))
 		die("PTRACE_INTERRUPT");
+}
+
+static void frame(void)
+{
+	interrupt();
 	take(tracee, 0);
 }
 
@@ -144,16 +163,42 @@ static double stops(long n)
 	return timed(stop, n);
 }
 
-static double device(long n, const char *path)
+static void spin(const char *path)
 {
 	struct sched_param fifo = { .sched_priority = 1 };
 
-	disk = open(path, O_RDONLY | O_DIRECT);
+	disk = path ? open(path, O_RDONLY | O_DIRECT) : 0;
 	if (disk < 0)
 		die(path);
 	tracee = launch(1);
 	sched_setscheduler(0, SCHED_FIFO, &fifo);
+}
+
+static double device(long n, const char *path)
+{
+	spin(path);
 	return timed(frame, n);
+}
+
+/* One reader, and each stop compared with the last: nothing is left out. */
+static double soak(long seconds, const char *path)
+{
+	struct origax_stop last;
+	long frames = 0, kinds = 0;
+	double begun;
+
+	spin(path);
+	for (begun = now(); now() < begun + seconds * 1e9; frames++) {
+		interrupt();
+		read_once(tracee, 0);
+		if (!frames || memcmp(&last, &seen, sizeof(last))) {
+			last = seen;
+			kinds++;
+		}
+	}
+	if (kinds > 1)
+		fprintf(stderr, "tracer: frames differ\n");
+	return (now() - begun) / frames;
 }
 
 int main(int argc, char **argv)
@@ -175,11 +220,15 @@ int main(int argc, char **argv)
 	if (sched_setaffinity(0, sizeof(cpu), &cpu))
 		die("sched_setaffinity");
 	/* origax reads as a 32-bit tracer does, too, where that is possible. */
-	if (argc > 3 && !strcmp(argv[argc - 1], "narrow"))
+	if (argc > 3 && !strcmp(argv[argc - 1], "narrow")) {
 		origax_narrow();
+		argc--;
+	}
 	if (!strcmp(what, "stops"))
 		printf("%.1f\n", stops(n));
 	else if (!strcmp(what, "device") && argc > 4)
 		printf("%.1f\n", device(n, argv[4]));
+	else if (!strcmp(what, "soak"))
+		printf("%.1f\n", soak(n, argc > 4 ? argv[4] : NULL));
 	return 0;
 }

@@ -281,6 +281,36 @@ def explore(args: argparse.Namespace) -> int:
     return HARNESS if tally.hung else 0
 
 
+def soak(args: argparse.Namespace) -> int:
+    """Hammer the interrupt paths for minutes, and judge every kind of frame."""
+    from conformance import expectation, facts, record, runner
+    from conformance import soak as soaking
+    from conformance.cases import all_cases
+    from conformance.reports import terminal
+    from conformance.reports.soak import Status
+
+    if args.record:
+        record.check_place(args.record)
+    chosen = soaking.select(all_cases(), args.paths)
+    vocabulary = facts.vocabulary(args.expected)
+    known = expectation.load_known(args.expected, vocabulary)
+    environment = facts.collect(args.expected)
+    runner.require_tracing(environment)
+    planned = runner.plan(chosen, environment, vocabulary, args.expected)
+    options = record.OptionsRecord(1, 1, args.timeout, 1, tuple(args.paths))
+    color, live = (terminal.use_color(s, os.environ) for s in (sys.stdout, sys.stderr))
+    seconds = 60 * args.minutes
+    with soaking.Stop() as stop:
+        with Status(sys.stderr, seconds, live) as status:
+            made = soaking.Soak(planned, environment, known, options, status, stop).run(seconds)
+        print(terminal.summary(made, color), end="", flush=True)
+        if args.record:
+            record.write(args.record, made)
+    if made.interrupted:
+        return 128 + (stop.signo or signal.SIGINT)
+    return record.exit_code(made.verdicts)
+
+
 def kernels_list(args: argparse.Namespace) -> int:
     """List the kernels that must be covered, and what is fetched of them."""
     from conformance.kernels import environments, packages
@@ -391,10 +421,10 @@ def _positive(text: str) -> int:
     return number
 
 
-def _seconds(text: str) -> float:
+def _seconds(text: str, limit: int = 86400, unit: str = "seconds") -> float:
     number = float(text)
-    if not 0 < number < 86400:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 86400 seconds")
+    if not 0 < number < limit:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and {limit} {unit}")
     return number
 
 
@@ -428,7 +458,7 @@ def parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for add in (
         _add_run, _add_list, _add_show, _add_coverage, _add_contract, _add_update, _add_diff,
-        _add_doctor, _add_report, _add_explore, _add_kernels, _add_fleet,
+        _add_doctor, _add_report, _add_explore, _add_soak, _add_kernels, _add_fleet,
     ):  # fmt: skip
         add(commands)
     return parser
@@ -608,6 +638,40 @@ def _add_explore(commands: Any) -> None:
                           "as it was found")  # fmt: skip
     sub.add_argument("--seed", metavar="S", type=int,
                      help="the same sequences each time (default: others each time)")  # fmt: skip
+
+
+_SOAK: Final = """\
+A path is a way by which an interrupt comes to a program that spins in user code: device, timer,
+reschedule, function_call, irq_work, random_moment. The paths take turns of some seconds, in which
+a loop in C stops the program in one frame after the other; every kind of frame is judged by the
+golden of the path's case, interrupts.PATH. What differs is told at once, and how often and when at
+the end. ^C ends it early, and loses nothing.
+
+  origax soak                            # a minute, every path of the 64-bit program
+  origax soak --minutes 600 --record soak.json device timer
+  origax soak '*.ia32' reschedule        # paths of the 32-bit program, and one of the 64-bit one
+  origax report soak.json                # what came of it, once more
+
+exit codes: 0 conforms, 1 does not, 2 wrong usage, 3 the harness failed, 4 no path can be taken
+here, 5 no golden for this environment; 130 or 143 ended by ^C or SIGTERM
+"""
+
+
+def _minutes(text: str) -> float:
+    return _seconds(text, limit=60 * 24 * 366, unit="minutes")
+
+
+def _add_soak(commands: Any) -> None:
+    sub = _command(commands, "soak", soak, epilog=_SOAK)
+    sub.add_argument("paths", metavar="PATH", nargs="*",
+                     help="a path, its case's id, or a shell pattern (default: every path of the "
+                          "64-bit program)")  # fmt: skip
+    sub.add_argument("--minutes", metavar="N", type=_minutes, default=1.0,
+                     help="how long (default: 1)")  # fmt: skip
+    sub.add_argument("--record", metavar="FILE", type=Path, help="write what was seen, as JSON")
+    sub.add_argument("--timeout", metavar="S", type=_seconds, default=10.0,
+                     help="seconds for one turn of a path, beyond those of its frames "
+                          "(default: 10)")  # fmt: skip
 
 
 _KERNELS: Final = """\

@@ -214,8 +214,51 @@ class CaseRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class SoakLine:
+    """A line that frames of a path gave: how many, and the first after so many seconds."""
+
+    line: Text
+    frames: Positive
+    first: Seconds
+
+
+@dataclass(frozen=True, slots=True)
+class SoakPath:
+    """The frames of one path of a soak, its case's.
+
+    :ivar row: of /proc/interrupts; so many `interrupts` of it arrived at that CPU
+    :ivar seconds: of the soak, at which so many `frames` had been taken: some 200 moments
+        at most
+    :ivar values: frames by orig_ax, a signed decimal number
+    :ivar unproven: stops that did not count, because the program was not back in its loop
+    :ivar further: frames that are in neither `values` nor `lines`: they were of too many kinds
+    """
+
+    case: CaseId
+    row: Text
+    cpu: Count
+    seconds: tuple[Seconds, ...]
+    frames: tuple[Count, ...]
+    interrupts: Count
+    values: Mapping[str, Count]
+    unproven: Count
+    lines: tuple[SoakLine, ...]
+    further: Count
+
+
+@dataclass(frozen=True, slots=True)
+class SoakRecord:
+    """What a soak counted, path by path."""
+
+    paths: tuple[SoakPath, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
-    """One run: where, when and with what, and every case of it, by id."""
+    """One run: where, when and with what, and every case of it, by id.
+
+    :ivar soak: of a soak, whose cases are its paths; written only if it is there
+    """
 
     tool: ToolRecord
     environment: EnvironmentRecord
@@ -225,6 +268,7 @@ class Record:
     options: OptionsRecord
     interrupted: bool
     cases: tuple[CaseRecord, ...]
+    soak: SoakRecord | None = None
 
     def __post_init__(self) -> None:
         """Put the cases in order: they come as they were done."""
@@ -258,7 +302,8 @@ def of_members(record: Record, members: Mapping[str, str]) -> str:
 
 def _keys(value: Any) -> dict[str, Any]:
     if is_dataclass(value):
-        return {field.name: getattr(value, field.name) for field in fields(value)}
+        members = ((field, getattr(value, field.name)) for field in fields(value))
+        return {field.name: it for field, it in members if it is not field.default}
     return dict(value)
 
 
@@ -451,6 +496,8 @@ def _reader(kind: Any) -> Reader:
         return _map_of(_reader(get_args(kind)[1]))
     if is_dataclass(kind) or is_typeddict(kind):
         return _object_of(kind)
+    if origin is UnionType and is_dataclass(get_args(kind)[0]):
+        return _reader(get_args(kind)[0])  # there, or absent: never null
     return _plain(get_args(kind) if origin is UnionType else (kind,))
 
 

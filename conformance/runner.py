@@ -46,6 +46,14 @@ STARTING: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
+class Slice:
+    """A part of a soak: a case takes frames for so many seconds, and its news are heard."""
+
+    seconds: float
+    hears: Callable[[Answer], None]
+
+
+@dataclass(frozen=True, slots=True)
 class Planned:
     """A case, what is expected of it here, and why it cannot run (empty: it can)."""
 
@@ -209,12 +217,16 @@ class _Worker:
     def __init__(self, process: Process) -> None:
         self.process = process
         self.planned: Planned | None = None
+        self.slice: Slice | None = None
         self.fresh = True
         self.begun = 0.0
         self.buffer = b""
 
-    def give(self, planned: Planned, options: OptionsRecord) -> None:
+    def give(
+        self, planned: Planned, options: OptionsRecord, slice_: Slice | None = None
+    ) -> None:
         self.planned = planned
+        self.slice = slice_
         self.begun = time.monotonic()
         self.deadline = self.begun + options.timeout * options.repeat + GRACE
         if self.fresh:
@@ -222,6 +234,9 @@ class _Worker:
             self.fresh = False
         request = {"id": planned.case.id, "repeat": options.repeat, "frames": options.frames,
                    "timeout": options.timeout}  # fmt: skip
+        if slice_:
+            request["seconds"] = slice_.seconds
+            self.deadline += slice_.seconds
         stream = self._stream(self.process.stdin)
         with contextlib.suppress(BrokenPipeError):  # it died: its end of output says so
             stream.write(json.dumps(request).encode() + b"\n")
@@ -233,11 +248,14 @@ class _Worker:
         if not chunk:
             code = self.process.wait()
             return untraced("ERROR", f"the worker died ({_how(code)})", self.spent())
-        self.buffer += chunk
-        if not self.buffer.endswith(b"\n"):
-            return None
-        line, self.buffer = self.buffer, b""
-        answer: Answer = json.loads(line)
+        *lines, self.buffer = (self.buffer + chunk).split(b"\n")
+        answer: Answer | None = None
+        for line in lines:
+            said: Answer = json.loads(line)
+            if "news" not in said:
+                answer = said
+            elif self.slice:
+                self.slice.hears(said["news"])
         return answer
 
     def spent(self) -> float:
@@ -245,6 +263,11 @@ class _Worker:
 
     def fileno(self) -> int:
         return self._stream(self.process.stdout).fileno()
+
+    def dismiss(self) -> None:
+        """Give it no more to do: it ends once it has answered."""
+        with contextlib.suppress(OSError):
+            self._stream(self.process.stdin).close()
 
     def close(self) -> None:
         """Kill it: its tracees go with it."""
@@ -293,10 +316,19 @@ class Runner:
         self._workers.clear()
         sweep()
 
+    def hurry(self) -> None:
+        """Have the slices under way be over soon: their answers are whole. No case is run after."""
+        for worker in self._workers:
+            worker.dismiss()
+
     def run(
-        self, planned: Sequence[Planned], begins: Callable[[Case], None] = lambda case: None
-    ) -> Iterator[tuple[Planned, Answer]]:
-        """Trace cases, giving what was seen of each as it is done."""
+        self, planned: Sequence[Planned], begins: Callable[[Case], None] = lambda case: None,
+        slice_: Slice | None = None,
+    ) -> Iterator[tuple[Planned, Answer]]:  # fmt: skip
+        """Trace cases, giving what was seen of each as it is done.
+
+        :param slice_: how each takes frames for a soak
+        """
         waiting = []
         for item in planned:
             if item.missing:
@@ -305,7 +337,7 @@ class Runner:
                 waiting.append(item)
         with selectors.DefaultSelector() as selector:
             while waiting or selector.get_map():
-                self._hand_out(waiting, selector, begins)
+                self._hand_out(waiting, selector, begins, slice_)
                 for worker, answer in self._collect(selector):
                     done, worker.planned = worker.planned, None
                     if done is not None:
@@ -313,7 +345,7 @@ class Runner:
 
     def _hand_out(
         self, waiting: list[Planned], selector: selectors.BaseSelector,
-        begins: Callable[[Case], None],
+        begins: Callable[[Case], None], slice_: Slice | None,
     ) -> None:  # fmt: skip
         while waiting and len(selector.get_map()) < self.options.jobs:
             busy = {w.planned.case.group for w in self._workers if w.planned} - {None}
@@ -323,7 +355,7 @@ class Runner:
             waiting.remove(item)
             worker = self._idle_worker()
             begins(item.case)
-            worker.give(item, self.options)
+            worker.give(item, self.options, slice_)
             selector.register(worker, selectors.EVENT_READ)
 
     def _idle_worker(self) -> _Worker:

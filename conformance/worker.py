@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The process that traces: takes cases from its standard input, gives what it saw.
 
-One JSON object a line, both ways. It exists so that a case which hangs or crashes costs that case
-alone, and it dies with the process that started it, as every tracee dies with it.
+One JSON object a line, both ways; a case of a soak tells news of itself before its answer. It
+exists so that a case which hangs or crashes costs that case alone, and it dies with the process
+that started it, as every tracee dies with it.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import select
 import sys
 import time
 from collections.abc import Sequence
@@ -23,7 +25,7 @@ from conformance.rendering import render
 from conformance.strays import sweep
 from conformance.tracing import image, snapshot
 from conformance.tracing.snapshot import Missed
-from conformance.tracing.tracee import Options, Seen, Trace
+from conformance.tracing.tracee import Event, Options, Pace, Seen, Trace
 from conformance.transcript import Line
 
 
@@ -43,16 +45,22 @@ def trace_case(case: Case, options: Options, cpus: tuple[int, ...]) -> dict[str,
         answer = {"verdict": "ERROR", "reason": f"{error.what} (on: {error.on}; do: {error.do})"}
     except Exception as error:  # noqa: BLE001 a bug in the case or the harness is a verdict, not an end
         answer = {"verdict": "ERROR", "reason": f"{type(error).__name__}: {error}"}
-    lines = render(trace.events)
-    if any(abi.unnamed(line.fields.get(name, "")) for line in lines for name in FLAGS):
-        stuck = own_flags(trace.cpus[:2])
+    answer["lines"], stuck = told(trace.events, trace.cpus)
+    if stuck:
         trace.measured["own_flags"] = hex(stuck)
-        lines = tuple(without(line, stuck) for line in lines)
-    answer["lines"] = [str(line) for line in lines]
     answer["stops"] = [event.stop.to_json() for event in trace.events if isinstance(event, Seen)]
     answer["measured"] = trace.measured
     answer["sites"] = sorted(trace.sites)
     return answer
+
+
+def told(events: Sequence[Event], cpus: Sequence[int]) -> tuple[list[str], int]:
+    """Write events as lines; gives also our own flags, if one without a meaning was among them."""
+    lines = render(events)
+    if not any(abi.unnamed(line.fields.get(name, "")) for line in lines for name in FLAGS):
+        return [str(line) for line in lines], 0
+    stuck = own_flags(cpus[:2])
+    return [str(without(line, stuck)) for line in lines], stuck
 
 
 FLAGS = ("flags", "found")
@@ -113,12 +121,27 @@ def repeat_case(
     }
 
 
+def pace(seconds: float, cpus: Sequence[int]) -> Pace:
+    """Have a case take frames for so long, or until standard input ends, and say how far it is."""
+
+    def hears(row: str, cpu: int, frames: int, new: Sequence[Event]) -> None:
+        news = {"row": row, "cpu": cpu, "frames": frames, "new": told(new, cpus)[0]}
+        print(json.dumps({"news": news}), flush=True)
+
+    def over() -> bool:
+        return bool(select.select([sys.stdin], [], [], 0)[0])
+
+    return Pace(seconds, over, hears)
+
+
 def serve(cpus: tuple[int, ...]) -> None:
     """Answer requests until standard input ends."""
     cases = {case.id: case for case in all_cases()}
     for line in sys.stdin:
         request = json.loads(line)
-        options = Options(request["frames"], request["timeout"])
+        seconds = request.get("seconds", 0.0)
+        timeout = request["timeout"] + seconds
+        options = Options(request["frames"], timeout, pace(seconds, cpus) if seconds else None)
         answer = repeat_case(cases[request["id"]], options, cpus, request["repeat"])
         if (strays := sweep()) and answer["verdict"] is None:
             answer["verdict"] = "ERROR"

@@ -158,10 +158,23 @@ struct origax_loop {
 	uint32_t prove;			/* each frame, not only the first */
 	uint64_t entry;			/* address of the site to_spin */
 	uint64_t nanoseconds;		/* SLEEP, BUSY */
+	uint64_t random;		/* not 0: draws how many, below that */
 	uint64_t longer;		/* by so much, where that was short */
 	uint32_t running;		/* resumed, and not to stop yet */
 	uint32_t waiting;		/* is to stop, and did not yet */
 	uint32_t unproven;		/* stops passed over, so far */
+};
+
+/* Frames of a loop, by kind: those of one are equal in every byte. */
+struct origax_batch {
+	uint64_t until;			/* nanoseconds of CLOCK_MONOTONIC */
+	uint64_t frames;		/* taken, so far */
+	uint64_t further;		/* of them, of kinds beyond these: */
+	uint64_t kinds;
+	uint64_t last;			/* kind of the last frame, perhaps */
+	uint64_t count[16];		/* frames of each */
+	struct origax_stop stop[16];
+	struct origax_stop at;		/* where the program is now */
 };
 
 struct origax_board *origax_board(void);
@@ -178,6 +191,7 @@ int origax_provoke(struct origax_loop *loop);
 int origax_go(struct origax_loop *loop);
 int origax_frame(struct origax_loop *loop, const struct origax_stop *last,
 		 struct origax_stop *stop);
+int origax_frames(struct origax_loop *loop, struct origax_batch *batch);
 int origax_urgent(void);
 int origax_patient(void);
 int origax_clock(int tid, uint64_t period);

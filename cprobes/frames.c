@@ -61,7 +61,7 @@ static uint64_t now(void)
 	struct timespec at;
 
 	clock_gettime(CLOCK_MONOTONIC, &at);
-	return at.tv_sec * 1000000000UL + at.tv_nsec;
+	return (uint64_t)at.tv_sec * 1000000000 + at.tv_nsec;
 }
 
 static int read_block(int fd)
@@ -83,13 +83,24 @@ static void call(void)
 	syscall(SYS_futex, &board->asked, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
+/* How long to wait this time: xorshift (Marsaglia, 2003) makes up moments. */
+static uint64_t span_of(struct origax_loop *loop)
+{
+	if (!loop->random)
+		return loop->nanoseconds;
+	loop->random ^= loop->random << 13;
+	loop->random ^= loop->random >> 7;
+	loop->random ^= loop->random << 17;
+	return loop->random % loop->nanoseconds;
+}
+
 /*
  * Make the interrupt happen, or wait for the moment at which to ask for one.
  * Returns 0 or -errno; -ETIME past the deadline.
  */
 int origax_provoke(struct origax_loop *loop)
 {
-	uint64_t wanted = loop->nanoseconds + loop->longer;
+	uint64_t wanted = span_of(loop) + loop->longer;
 	struct timespec span = { wanted / 1000000000, wanted % 1000000000 };
 	struct timespec brief = { 0, 50000 };
 	uint64_t end;
@@ -203,6 +214,55 @@ int origax_frame(struct origax_loop *loop, const struct origax_stop *last,
 	}
 	loop->longer /= 2;
 	return last && !memcmp(last, stop, sizeof(*stop));
+}
+
+/* The kind of the frame just taken; a new one if there is room, else none. */
+static uint64_t kind_of(struct origax_batch *batch)
+{
+	const uint64_t room = sizeof(batch->stop) / sizeof(batch->stop[0]);
+	uint64_t i = batch->last;
+
+	/* Nearly always it is that of the frame before. */
+	if (i < batch->kinds &&
+	    !memcmp(&batch->stop[i], &batch->at, sizeof(batch->at)))
+		return i;
+	for (i = 0; i < batch->kinds; i++)
+		if (!memcmp(&batch->stop[i], &batch->at, sizeof(batch->at)))
+			return i;
+	if (i < room) {
+		batch->stop[i] = batch->at;
+		batch->kinds++;
+	}
+	return i;
+}
+
+/*
+ * Take frames, one at least, until it is so late: returns 0. Returns 1 before
+ * that at a frame of a new kind, and at the program's end; or as
+ * origax_frame() does (after -EINTR, call again). However many kinds there
+ * are, this needs no more memory: frames of the last ones are only counted.
+ */
+int origax_frames(struct origax_loop *loop, struct origax_batch *batch)
+{
+	uint64_t before = batch->kinds;
+	int error;
+
+	do {
+		error = origax_frame(loop, NULL, &batch->at);
+		if (error)
+			return error;
+		if (!WIFSTOPPED(batch->at.status))
+			return 1;
+		batch->frames++;
+		batch->last = kind_of(batch);
+		if (batch->last < batch->kinds)
+			batch->count[batch->last]++;
+		else
+			batch->further++;
+		if (batch->kinds > before)
+			return 1;
+	} while (now() < batch->until);
+	return 0;
 }
 
 /* struct sched_attr, which no libc of today's distributions has. */

@@ -13,6 +13,9 @@ from conformance.record import (
     EnvironmentRecord,
     OptionsRecord,
     Record,
+    SoakLine,
+    SoakPath,
+    SoakRecord,
     ToolRecord,
     TranscriptRecord,
 )
@@ -115,6 +118,24 @@ def mixed() -> Record:
     )
 
 
+def soaked() -> Record:
+    """Give a record of a soak of three paths: one leaked twice, one was left out."""
+    seconds, frames = (0.0, 15.0, 30.0, 60.0), (0, 40_000, 81_000, 160_002)
+    healthy = SoakPath(
+        "interrupts.timer", "LOC", 0, seconds, frames, 161_000, {"-1": 160_002}, 3,
+        (SoakLine(LINES[0], 160_002, 0.4),), 0,
+    )  # fmt: skip
+    leaky = SoakPath(
+        "interrupts.device", "43", 1, seconds, frames, 160_002, {"-1": 160_000, "34": 2}, 0,
+        (SoakLine(LINES[0], 160_000, 0.1), SoakLine(LEAKED, 2, 37.25)), 0,
+    )  # fmt: skip
+    missing = case("interrupts.reschedule", "SKIP", reason="needs two_cpus: a second CPU")
+    return record(
+        leaking(repeats=20), case("interrupts.timer", repeats=20), missing,
+        duration=60.5, soak=SoakRecord((healthy, leaky)),
+    )  # fmt: skip
+
+
 def hostile() -> Record:
     """Give a record of a kernel that tries to write to our screen, in each text that it may say."""
     line = f"stop event orig_ax={HOSTILE.split()[0]}"
@@ -124,7 +145,8 @@ def hostile() -> Record:
         measured={HOSTILE: HOSTILE},
     )  # fmt: skip
     other = (transcript(), transcript(f"stop x={HOSTILE.split()[0]}"))
-    facts = {"release": HOSTILE, "virt": HOSTILE, HOSTILE: HOSTILE, "x86_64": True}
+    facts: dict[str, bool | int | str] = dict.fromkeys(("release", "virt", HOSTILE), HOSTILE)
+    facts["x86_64"] = True
     build = dict.fromkeys(("host", "cpu", "uname_v", "machine", HOSTILE), HOSTILE)
     return record(
         lying,

@@ -3,17 +3,20 @@
 
 import contextlib
 import fnmatch
+import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 import records
-from mutants import faults, peers, scoring, table
+from mutants import faults, peers, scoring, soaking, table
 from mutants.faults import Edit, Fault
 
+from conformance import record
 from conformance.cases import all_cases
 from conformance.errors import HarnessError, UsageError
 
@@ -103,6 +106,20 @@ def test_cases(fault: Fault) -> None:
         assert any(fnmatch.fnmatchcase(name, pattern) for name in ids), pattern
 
 
+# A fault that is too rare for a run is as it says if that misses it, and a soak finds it.
+@pytest.mark.parametrize(
+    ("run", "leaks", "good"),
+    [(["PASS"], True, True), (["PASS", "FAIL"], True, False), (["PASS"], False, False)],
+)
+def test_rare(run: list[str], leaks: bool, good: bool) -> None:
+    assert any(each.rare for each in PLANTED)
+    soaked = records.soaked()
+    if not leaks:
+        soaked = replace(soaked, cases=soaked.cases[1:])
+    made = soaking.found(run, json.loads(record.to_json(soaked)))
+    assert (made.good, made.seconds) == (good, 37.25 if leaks else 60.5)
+
+
 FAULT = Fault("leak", 7, "room", "sees", ("gdb",), ("traps.int3", "steps.*"), ("6.1",), "", ())
 
 
@@ -149,8 +166,8 @@ def test_lost_unharmed(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
         yield SimpleNamespace(last_words=lambda: "lost")
 
     monkeypatch.setattr(scoring, "Guest", guest)
-    monkeypatch.setattr(scoring, "_entries", lambda made: guests.pop(0))
-    monkeypatch.setattr(scoring, "_boot", lambda image, among: None)
+    monkeypatch.setattr(scoring, "entries", lambda made: guests.pop(0))
+    monkeypatch.setattr(scoring, "boot_of", lambda image, among: None)
     judged = cast("scoring.Judge", lambda name, *_: records.case(name, "PASS"))
     reached = {"views.all": [7], "traps.int3": [7]} if known else {}
 

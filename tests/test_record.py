@@ -45,6 +45,14 @@ def test_round_trip(tmp_path: Path) -> None:
     assert record.read(path) == records.mixed()
 
 
+# A soak's record is one, too, with what it counted; others do not speak of a soak at all.
+def test_soak() -> None:
+    text = record.to_json(records.soaked())
+    VALIDATOR.validate(json.loads(text))
+    assert record.from_json(text) == records.soaked()
+    assert "soak" not in sample()
+
+
 # Equal runs give equal bytes, in whatever order their cases were done.
 def test_deterministic() -> None:
     cases = records.mixed().cases
@@ -71,7 +79,8 @@ def test_schema_is_exact() -> None:
             assert "additionalProperties" not in part
         else:
             assert part["additionalProperties"] is False
-            assert sorted(part["required"]) == sorted(part["properties"])
+            optional = ["soak"] if name == "record" else []
+            assert sorted([*part["required"], *optional]) == sorted(part["properties"])
 
 
 # A tracer may note more of a raw stop than this version knows.
@@ -158,6 +167,29 @@ def test_damaged(where: str, edit: Edit) -> None:
     assert caught.value.on == f"r.json, at {where}"
     assert caught.value.what.startswith("the record is damaged: ")
     assert "origax run" in caught.value.do
+
+
+SOAK_BROKEN: list[tuple[str, Edit]] = [
+    ("soak", lambda r: r.update(soak=None)),
+    ("soak.paths", lambda r: r["soak"].pop("paths")),
+    ("soak.paths[0].case", lambda r: r["soak"]["paths"][0].update(case="timer")),
+    ("soak.paths[0].row", lambda r: r["soak"]["paths"][0].update(row=43)),
+    ("soak.paths[0].frames[1]", lambda r: r["soak"]["paths"][0]["frames"].__setitem__(1, -1)),
+    ('soak.paths[1].values["-1"]', lambda r: r["soak"]["paths"][1]["values"].update({"-1": "2"})),
+    ("soak.paths[1].lines[1].first", lambda r: r["soak"]["paths"][1]["lines"][1].pop("first")),
+    ("soak.rate", lambda r: r["soak"].update(rate=1)),
+]
+
+
+# The same of what a soak counted: it may be absent, but not null.
+@pytest.mark.parametrize(("where", "edit"), SOAK_BROKEN)
+def test_damaged_soak(where: str, edit: Edit) -> None:
+    data = json.loads(record.to_json(records.soaked()))
+    edit(data)
+    assert not VALIDATOR.is_valid(data)
+    with pytest.raises(UsageError) as caught:
+        record.from_json(json.dumps(data), "r.json")
+    assert caught.value.on == f"r.json, at {where}"
 
 
 # Without raw stops, a record is read as the same, but for the stops of what is as expected.

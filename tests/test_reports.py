@@ -20,6 +20,7 @@ from conformance.record import (
     DifferenceRecord,
     EnvironmentRecord,
     Record,
+    SoakRecord,
     TranscriptRecord,
     write,
 )
@@ -209,10 +210,12 @@ def test_reason_beside_differences() -> None:
                                     lambda r: kcidb.report([r], "ci")])  # fmt: skip
 def test_again(report: Callable[[Record], str]) -> None:
     here = records.record(records.leaking())
+    soaked = replace(here, soak=SoakRecord(()))
     there = replace(here, environment=replace(here.environment, build={"guest": "6.1-686"}))
     name = here.cases[0].id
     assert f"origax run {name}" in report(here)
     assert f"origax kernels run 6.1-686 --case {name}" in report(there)
+    assert f"origax soak {name}" in report(soaked)
 
 
 # Skipped and known cases are listed by reason; weak fields and verdicts are counted last.

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import misbehaving
 import pytest
+from processes import descendants, until_gone
 
 from conformance import record, runner
 from conformance.cases import Case, all_cases
@@ -28,20 +29,6 @@ from conformance.transcript import parse
 CASES = {name: case for name, case in registry.items() if name.startswith("misbehaving.")}
 for _name in CASES:
     del registry[_name]
-
-
-def descendants(marker: str) -> list[str]:
-    """Command lines of living processes that carry a marker in their environment."""
-    found = []
-    for directory in Path("/proc").glob("[0-9]*"):
-        try:
-            environ = (directory / "environ").read_bytes()
-            state = (directory / "stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            continue
-        if marker.encode() in environ and state != "Z":
-            found.append(f"{directory.name} {state}")
-    return found
 
 
 def working(marker: str) -> bool:
@@ -190,14 +177,6 @@ def started(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path, str]]
     process.wait()
     if process.stdout:
         process.stdout.close()
-
-
-def until_gone(marker: str) -> list[str]:
-    """Wait up to a second for the marked processes to go; returns those that have not."""
-    deadline = time.monotonic() + 1
-    while descendants(marker) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return descendants(marker)
 
 
 # Killed at any moment of its worker's life, the runner leaves no process behind.

@@ -21,8 +21,8 @@ from conformance.doors import ABIS, OWN
 from conformance.errors import HarnessError
 from conformance.facts import affinity, block_device
 from conformance.tracing import frames
-from conformance.tracing.frames import Arrivals, Cause, Frames, Kind
-from conformance.tracing.tracee import Task, Trace
+from conformance.tracing.frames import Arrivals, Batches, Cause, Frames, Kind
+from conformance.tracing.tracee import Pace, Task, Trace
 
 VALUES = (0x1234, -512, -513, -514, -516)
 """What ax holds: no error, and each code that a kernel acts on if it sees a system call."""
@@ -49,6 +49,11 @@ THERE = 2
 """Requests once it is there."""
 PATIENCE = 3.0
 """Seconds of requests in which it must go there."""
+LOOK = 0.25
+"""Seconds after which a soak looks up from its frames."""
+
+PATHS = ("device", "timer", "reschedule", "function_call", "irq_work", "random_moment")
+"""The cases, by the second word of their ids, that take as many frames as one likes."""
 
 Take = Callable[[Frames], int | None]
 
@@ -61,6 +66,8 @@ class Tally:
     :param cpu: the program's
     :param demand: as many of them must arrive as frames were asked for
     :ivar others: interrupts of all other rows, on the same CPU at the same time
+    :ivar further: frames of a soak that are not kept
+    :ivar alone: frames of a soak that were counted one by one, and the interrupts in them
     :ivar unproven: stops that did not count, because the program was not back in its loop
     """
 
@@ -71,11 +78,17 @@ class Tally:
     interrupts: int = 0
     others: int = 0
     unproven: int = 0
+    further: int = 0
+    alone: tuple[int, int] = (0, 0)
     fifo: bool = False
 
     def record(self, trace: Trace, **more: int | str) -> None:
         """Put it into the case's measurements."""
         caught = min(self.frames, self.interrupts) / max(self.interrupts, 1)
+        if self.further:
+            more["further"] = self.further
+        if self.alone[0]:
+            more["alone"], more["interrupts_alone"] = self.alone
         trace.measured |= {
             "frames": self.frames, "interrupts": self.interrupts, "row": self.row,
             "cpu": self.cpu, "caught": round(caught, 4), "others": self.others,
@@ -91,30 +104,75 @@ def programs(trace: Trace) -> Iterator[Probe]:
         yield Probe(site=frames.SITE, regs={"ax": ax})
 
 
+def one(loop: Frames) -> None:
+    """Take one frame."""
+    loop.take()
+
+
 def catch(
     trace: Trace, probe: Probe, cause: Cause, tally: Tally,
-    start: Callable[[Task], None] = lambda task: None, take: Take = Frames.take,
+    start: Callable[[Task], None] = lambda task: None, take: Take = one,
 ) -> None:  # fmt: skip
-    """Stop a program in frames of one path until as many interrupts of it have arrived.
+    """Stop a program in frames of one path until as many interrupts of it have arrived as frames
+    were asked for; in a soak, for as long as was asked for.
 
     :param start: what is to be done once the program waits at its gate
     :param take: takes one frame; returns how many interrupts of the path arrived in it, if others
         of the same row come between the frames
     :raises HarnessError: the interrupts do not arrive
     """
-    wanted = math.ceil(trace.options.frames / len(VALUES) / (1 if trace.door is OWN else FURTHER))
+    pace = trace.options.pace
     with trace.launch(probe) as task, frames.urgent(cause) as tally.fifo:
         start(task)
-        with Frames(task, cause) as loop:
-            arrived = 0
-            for _ in range(ROUNDS):
-                arrived += count(loop, take, wanted - arrived, tally)
-                if arrived >= wanted or loop.ended or not tally.demand:
-                    break
+        with Batches(task, cause) if pace else Frames(task, cause) as loop:
+            if isinstance(loop, Batches) and pace:
+                soak(loop, take, pace, tally)
             else:
-                raise unseen(loop.taken, arrived, tally)
+                wanted = trace.options.frames / len(VALUES)
+                gather(loop, take, math.ceil(wanted / (1 if trace.door is OWN else FURTHER)), tally)
         if not loop.ended:
             task.kill()
+
+
+def gather(loop: Frames, take: Take, wanted: int, tally: Tally) -> None:
+    """Take frames until as many interrupts of the path have arrived.
+
+    :raises HarnessError: they do not
+    """
+    arrived = 0
+    for _ in range(ROUNDS):
+        arrived += count(loop, take, wanted - arrived, tally)
+        if arrived >= wanted or loop.ended or not tally.demand:
+            return
+    raise unseen(loop.taken, arrived, tally)
+
+
+def soak(loop: Batches, take: Take, pace: Pace, tally: Tally) -> None:
+    """Take frames for a while. Where they can be counted one by one, one in each look is.
+
+    :raises HarnessError: the interrupts of the path do not arrive
+    """
+    arrivals, before = Arrivals(tally.cpu), tally.frames
+    alone: list[int] = []
+    until = time.monotonic() + pace.seconds / len(VALUES)
+    while not loop.taken or not (loop.ended or pace.over() or time.monotonic() > until):
+        exact = take(loop)
+        if exact is not None:
+            alone.append(exact)
+        if not (loop.ended or pace.over()):
+            loop.take_for(max(0.0, min(LOOK, until - time.monotonic())))
+        pace.hears(tally.row, tally.cpu, before + loop.taken, loop.news())
+    arrived, others = arrivals.of(tally.row)
+    tally.frames += loop.taken
+    tally.unproven += loop.unproven
+    tally.further += loop.further
+    tally.interrupts += arrived
+    tally.others += others
+    tally.alone = (tally.alone[0] + len(alone), tally.alone[1] + sum(alone))
+    # As `gather` has it: a tenth of the frames at least.
+    for taken, seen in ((loop.taken, arrived), (len(alone), sum(alone))):
+        if tally.demand and not loop.ended and seen * ROUNDS < taken:
+            raise unseen(taken, seen, tally)
 
 
 def count(loop: Frames, take: Take, number: int, tally: Tally) -> int:
@@ -370,9 +428,9 @@ def random_moment(trace: Trace) -> None:
     row, cpu = ("RES", trace.cpus[1]) if apart else ("LOC", trace.cpu)
     cause = Cause(Kind.BUSY if apart else Kind.SLEEP, LONGEST, prove=False)
     tally = Tally(row, cpu, demand=False)
-    moments = random.Random(SEED)
+    seeds = random.Random(SEED)
     for probe in programs(trace):
         spin = replace(probe, other_cpu=apart)
-        catch(trace, spin, cause, tally, take=lambda loop: loop.take(moments.randrange(LONGEST)))
+        catch(trace, spin, replace(cause, seed=seeds.randrange(1, 1 << 64)), tally)
         control(trace, spin, cause)
     tally.record(trace, seed=SEED)

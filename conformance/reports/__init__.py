@@ -271,10 +271,12 @@ def grouped(cases: Iterable[CaseRecord]) -> list[list[CaseRecord]]:
     return sorted(groups.values(), key=lambda group: (order[group[0].verdict], -len(group)))
 
 
-def guest_of(record: Record) -> str:
-    """Name the guest that a record is of, as `origax kernels run` does; empty for a machine."""
+def again(record: Record) -> str:
+    """Give the command that, with a case's id behind it, runs a case of a record again."""
+    if record.soak:
+        return "origax soak"
     guest = record.environment.build.get("guest", "")
-    return guest if isinstance(guest, str) else ""
+    return f"origax kernels run {guest} --case" if guest else "origax run"
 
 
 def about(record: Record) -> Mapping[str, str]:
@@ -314,12 +316,15 @@ def names(records: Sequence[Record]) -> tuple[str, ...]:
 
 
 def describe(
-    group: Sequence[CaseRecord], paint: Paint = _plain, width: int = WIDTH, guest: str = ""
-) -> list[str]:
+    group: Sequence[CaseRecord], paint: Paint = _plain, width: int = WIDTH,
+    command: str = "origax run",
+) -> list[str]:  # fmt: skip
     """Show what a reader needs of cases that differ equally, by the first of them.
 
     The lines that differ and the raw numbers behind them, the broken invariants, who breaks by any
     of the cases, where in the kernel to look, and the command that runs the first one again.
+
+    :param command: that of :func:`again`
     """
     case = group[0]
     lines: list[str] = []
@@ -330,8 +335,7 @@ def describe(
         breaks = dict.fromkeys(name for each in group for name in each.breaks)
         lines += labelled("breaks", map(consumer, breaks))
         lines += labelled("source", case.source)
-    again = f"kernels run {guest} --case" if guest else "run"
-    return lines + labelled("again", [f"origax {again} {case.id}"])
+    return lines + labelled("again", [f"{command} {case.id}"])
 
 
 def says_no_more(case: CaseRecord) -> bool:

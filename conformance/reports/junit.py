@@ -14,9 +14,9 @@ from conformance.record import ERROR, KNOWN, MISS, SKIP, CaseRecord, Record
 from conformance.reports import (
     FAILING,
     about,
+    again,
     describe,
     fact,
-    guest_of,
     names,
     one_line,
     printable,
@@ -50,7 +50,7 @@ def _suite(number: str, name: str, record: Record) -> ET.Element:
     properties = ET.SubElement(suite, "properties")
     for key, value in sorted(_properties(record).items()):
         ET.SubElement(properties, "property", {"name": printable(key), "value": value})
-    suite.extend(_case(case, guest_of(record)) for case in record.cases)
+    suite.extend(_case(case, again(record)) for case in record.cases)
     return suite
 
 
@@ -72,7 +72,7 @@ def _totals(cases: Sequence[CaseRecord]) -> dict[str, str]:
     return {"tests": str(len(cases)), **totals, "time": _seconds(sum(c.duration for c in cases))}
 
 
-def _case(case: CaseRecord, guest: str) -> ET.Element:
+def _case(case: CaseRecord, command: str) -> ET.Element:
     attributes = {"classname": f"origax.{case.family}", "name": case.id}
     element = ET.Element("testcase", attributes | {"time": _seconds(case.duration)})
     if case.verdict in _ELEMENTS:
@@ -80,7 +80,8 @@ def _case(case: CaseRecord, guest: str) -> ET.Element:
         kind = {} if case.verdict == SKIP else {"type": case.verdict}
         outcome = ET.SubElement(element, _ELEMENTS[case.verdict], message | kind)
         if case.verdict in FAILING:
-            outcome.text = "\n".join(["", *map(printable, describe([case], guest=guest)), ""])
+            told = map(printable, describe([case], command=command))
+            outcome.text = "\n".join(["", *told, ""])
     elif case.verdict == KNOWN:
         ET.SubElement(element, "system-out").text = f"known issue: {one_line(case.reason)}"
     return element

@@ -33,7 +33,7 @@ from conformance.record import (
     CaseRecord,
     Record,
 )
-from conformance.reports import FAILING, about, describe, guest_of, printable
+from conformance.reports import FAILING, about, again, describe, printable
 
 VERSION: Final = {"major": 5, "minor": 3}
 STATUS: Final[Mapping[str, str]] = {
@@ -141,7 +141,7 @@ def _test(origin: str, build_id: str, record: Record, case: CaseRecord) -> Json:
     if case.reason:
         test["comment"] = printable(case.reason)
     if case.verdict in FAILING:
-        lines = map(printable, describe([case], guest=guest_of(record)))
+        lines = map(printable, describe([case], command=again(record)))
         test["log_excerpt"] = "\n".join(lines)[:_EXCERPT]
     return test
 

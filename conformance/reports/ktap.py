@@ -14,7 +14,7 @@ from itertools import count, groupby
 from typing import Final
 
 from conformance.record import AS_EXPECTED, ERROR, KNOWN, MISS, PASS, SKIP, CaseRecord, Record
-from conformance.reports import FAILING, describe, guest_of, names, one_line, printable, title
+from conformance.reports import FAILING, again, describe, names, one_line, printable, title
 from conformance.reports.terminal import counts
 
 _KTAP: Final = {SKIP: "SKIP", KNOWN: "XFAIL", ERROR: "ERROR", MISS: "TIMEOUT"}
@@ -104,7 +104,7 @@ def _diagnosis(case: CaseRecord, directives: dict[str, str]) -> str:
 
 def _diagnostics(case: CaseRecord, record: Record) -> Iterator[str]:
     if case.verdict in FAILING:
-        yield from map(_diagnostic, describe([case], guest=guest_of(record)))
+        yield from map(_diagnostic, describe([case], command=again(record)))
 
 
 def _about(record: Record) -> Iterator[str]:

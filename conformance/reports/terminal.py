@@ -17,9 +17,9 @@ from conformance.reports import (
     WIDTH,
     YELLOW,
     Paint,
+    again,
     describe,
     grouped,
-    guest_of,
     one_line,
     painter,
     plural,
@@ -121,20 +121,23 @@ class Progress(StatusLine):
 def summary(record: Record, color: bool, width: int = WIDTH) -> str:
     """Say what came of a run: what fails first, and how many of what last."""
     paint = painter(color)
-    guest = guest_of(record)
-    parts = [_group(group, paint, width, guest) for group in grouped(record.cases)]
+    parts = [_group(group, paint, width, again(record)) for group in grouped(record.cases)]
     for verdict in (KNOWN, SKIP):
         parts += _by_reason(record.cases, verdict, paint, width)
+    if record.soak and record.soak.paths:
+        from conformance.reports import soak
+
+        parts.append(list(soak.table(record.soak, record.duration)))
     return "\n".join(["\n".join([*part, ""]) for part in parts] + _closing(record, paint)) + "\n"
 
 
-def _group(group: list[CaseRecord], paint: Paint, width: int, guest: str) -> list[str]:
+def _group(group: list[CaseRecord], paint: Paint, width: int, command: str) -> list[str]:
     first = group[0]
     head = f"{paint(first.verdict, RED)}  {paint(one_line(title(first)), BOLD)}"
     lines = [f"{head}  ({plural(len(group), 'case')})"]
     ids = [case.id for case in group]
     lines += [f"  {id_}" for id_ in ids] if len(ids) <= LISTED else wrapped(joined(ids), width)
-    return lines + describe(group, paint, width, guest)
+    return lines + describe(group, paint, width, command)
 
 
 def _by_reason(

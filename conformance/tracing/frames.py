@@ -11,7 +11,8 @@ import contextlib
 import errno
 import os
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
@@ -22,7 +23,7 @@ from conformance.errors import HarnessError
 from conformance.facts import read_interrupts
 from conformance.tracing import program, snapshot
 from conformance.tracing.snapshot import Missed
-from conformance.tracing.tracee import Task, Trace
+from conformance.tracing.tracee import Event, Heading, Seen, Task, Trace
 
 SITE: Final = "to_spin"
 
@@ -52,12 +53,14 @@ class Cause:
     """What makes the kernel stop the program, each time.
 
     :param nanoseconds: of a SLEEP or of being BUSY
+    :param seed: not 0: each time pseudo-random nanoseconds below that
     :param fd: file of a READ, opened with O_DIRECT
     :param prove: the program must have been in its loop since the last stop; otherwise once
     """
 
     kind: Kind
     nanoseconds: int = 0
+    seed: int = 0
     fd: int = -1
     prove: bool = True
 
@@ -66,7 +69,7 @@ class Cause:
         return ffi.new(
             "struct origax_loop *",
             {"pid": task.pid, "fd": self.fd, "cause": self.kind, "prove": self.prove,
-             "entry": entry(task.trace), "nanoseconds": self.nanoseconds},
+             "entry": entry(task.trace), "nanoseconds": self.nanoseconds, "random": self.seed},
         )  # fmt: skip
 
 
@@ -113,13 +116,8 @@ class Frames:
         """Times that the cause was made to happen: once for each stop."""
         return self.taken + self.unproven
 
-    def take(self, nanoseconds: int | None = None) -> None:
-        """Take one frame.
-
-        :param nanoseconds: instead of those of the cause
-        """
-        if nanoseconds is not None:
-            self._loop.nanoseconds = nanoseconds
+    def take(self) -> None:
+        """Take one frame."""
         if not self._equal():
             self._keep()
             self._stop, self._last = self._last, self._stop
@@ -137,20 +135,72 @@ class Frames:
     def _equal(self) -> bool:
         """Take a frame in C; true if it is the last one over again."""
         last = self._last if self._count else ffi.NULL
-        result = int(lib.origax_frame(self._loop, last, self._stop))
+        return bool(self._call(lib.origax_frame, last, self._stop))
+
+    def _call(self, function: Callable[..., int], *arguments: object) -> int:
+        """Call the C side until it is not interrupted by a signal of ours."""
+        result = int(function(self._loop, *arguments))
         while result == -errno.EINTR:
-            result = int(lib.origax_frame(self._loop, last, self._stop))
-        return bool(checked(result))
+            result = int(function(self._loop, *arguments))
+        return checked(result)
 
     def _keep(self) -> None:
-        if not self._count:
-            return
-        raw = bytes(ffi.buffer(self._last))
-        stop = snapshot.decode(raw, self._task.pid, self._task.who)
-        self._task.trace.add_stop(replace(stop, count=self._count))
-        self._count = 0
+        if self._count:
+            self._add(self._last, self._count)
+            self._count = 0
+
+    def _add(self, raw: Any, count: int) -> None:
+        """Add a struct origax_stop to the transcript, as so many stops."""
+        stop = snapshot.decode(bytes(ffi.buffer(raw)), self._task.pid, self._task.who)
+        self._task.trace.add_stop(replace(stop, count=count))
         if stop.ended:
             self._task.trace.bury(self._task.pid)
+
+
+class Batches(Frames):
+    """Takes frames by a loop in C: equal ones are one stop with a count, whenever they come.
+
+    The second reader reads those that come here: the first of each kind, and the last of a batch.
+    """
+
+    def __init__(self, task: Task, cause: Cause) -> None:
+        super().__init__(task, cause)
+        self._batch = ffi.new("struct origax_batch *")
+        self._new: list[Seen] = []
+
+    @property
+    def further(self) -> int:
+        """Frames of more kinds than are kept: the transcript does not have them."""
+        return int(self._batch.further)
+
+    def take(self) -> None:
+        """Take one frame."""
+        self.take_for(0)
+
+    def take_for(self, seconds: float) -> None:
+        """Take frames, one at least, until the time is over, or one is of a new kind."""
+        self._batch.until = time.monotonic_ns() + int(seconds * 1e9)
+        new = self._call(lib.origax_frames, self._batch)
+        self.taken = int(self._batch.frames)
+        self.ended = not os.WIFSTOPPED(self._batch.at.status)
+        raw = bytes(ffi.buffer(ffi.addressof(self._batch, "at")))
+        if not self.ended:
+            self._task.trace.settle(self._task.pid, raw)
+        if new:
+            stop = snapshot.decode(raw, self._task.pid, self._task.who)
+            self._new.append(Seen(stop, self._task.trace.context()))
+
+    def news(self) -> list[Event]:
+        """Give the first of each new kind since this was last asked, below their heading."""
+        new, self._new = self._new, []
+        headings = [each for each in self._task.trace.events if isinstance(each, Heading)]
+        return [*headings[-1:], *new] if new else []
+
+    def _keep(self) -> None:
+        for kind in range(self._batch.kinds):
+            self._add(ffi.addressof(self._batch, "stop", kind), int(self._batch.count[kind]))
+        if self.ended:
+            self._add(ffi.addressof(self._batch, "at"), 1)
 
 
 class Arrivals:

@@ -9,7 +9,7 @@ import gc
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -117,11 +117,28 @@ Event = Heading | Poke | Read | Seen | Told | Cell
 
 
 @dataclass(frozen=True, slots=True)
+class Pace:
+    """How a soak takes frames: not so many, but for so long.
+
+    :ivar seconds: of the case
+    :ivar over: whether no more are wanted: a program that is still to come then gives one
+    :ivar hears: is told how far a case is: the row of /proc/interrupts, the CPU, how many frames
+        it has taken so far, and the first ones of each kind that were not told before, if there
+        are any, with their heading
+    """
+
+    seconds: float
+    over: Callable[[], bool]
+    hears: Callable[[str, int, int, Sequence[Event]], None]
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """What the user asked of a run that cases must know."""
 
     frames: int = 200
     timeout: float = 10.0
+    pace: Pace | None = None
 
 
 class Task:

@@ -16,7 +16,7 @@ from conformance import runner
 from conformance.errors import OrigaxError, UsageError
 from conformance.kernels import guest
 from conformance.places import expected_directory
-from mutants import faults, peers, scoring, table, trees
+from mutants import faults, peers, scoring, soaking, table, trees
 from mutants.faults import Fault
 
 EPILOG = """\
@@ -27,6 +27,7 @@ one build, one boot, and each is woken in turn. Only cases that reach a fault ar
   tox -e mutants -- --kernel 6.1 --fault 'august*' # one, from its edit to its verdict
   tox -e mutants -- --update                       # and keep the score in score.toml
   tox -e mutants -- --kernel 6.1 --explore 10      # what random sequences find of them
+  tox -e mutants -- --kernel 6.1 --soak 10         # ten minutes on each that a run is to miss
 """
 
 
@@ -60,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--explore", metavar="SECONDS", type=float, default=0,
                         help="instead of the cases, random sequences for so long on each "
                              "fault that they reach")  # fmt: skip
+    parser.add_argument("--soak", metavar="MINUTES", type=float, default=0,
+                        help="instead, soaks of so long with each fault awake that is too rare "
+                             "for a run; fails unless a run misses it and the soak finds it")
     parser.add_argument("--build", action="store_true", help="only build")
     return parser
 
@@ -69,10 +73,12 @@ def _say(text: str) -> None:
 
 
 def _score(args: argparse.Namespace) -> int:
-    if args.update and (args.fault or args.sample or args.explore):
+    if args.update and (args.fault or args.sample or args.explore or args.soak):
         raise UsageError("a part of the faults is no score", "--update", "leave out the choice")
-    if args.explore and (args.check or args.peers):
-        raise UsageError("without the cases there is no score", "--explore", "leave out the other")
+    if (args.explore or args.soak) and (args.check or args.peers):
+        raise UsageError(
+            "without the cases there is no score", "--explore, --soak", "leave out the other"
+        )
     guest.require()
     planted = faults.load()
     judge = scoring.Judge(expected_directory(None))
@@ -86,7 +92,10 @@ def _score(args: argparse.Namespace) -> int:
         if args.build or not here:
             continue
         begun = time.monotonic()
-        chosen = _chosen(here, args)
+        chosen = _chosen([each for each in here if bool(each.rare) == bool(args.soak)], args)
+        if args.soak:
+            harm += soaking.soak(kernel.name, image.parents[3], chosen, args.soak)
+            continue
         programs = list(map(str, tree.selftests())) if args.peers else []
         score = _one(tree, image, chosen, judge, programs, args.explore)
         _say(f"{kernel.name}: scored in {time.monotonic() - begun:.0f} s")

@@ -48,6 +48,7 @@ class Fault:
     :ivar sees: what user space sees of it
     :ivar cases: ids, or patterns, of the cases of which one at least is to catch it
     :ivar equivalent: why no observation could ever show it; otherwise empty
+    :ivar rare: why no run can be expected to show it, but a soak; otherwise empty
     """
 
     name: str
@@ -59,6 +60,7 @@ class Fault:
     kernels: tuple[str, ...]
     equivalent: str
     edits: tuple[Edit, ...]
+    rare: str = ""
 
     def edits_for(self, kernel: str) -> tuple[Edit, ...]:
         """Give the edits of one kernel's source."""
@@ -89,7 +91,8 @@ def load(directory: Path = HERE) -> tuple[Fault, ...]:
 
 def _fault(table: Table, room: str) -> Fault:
     table.only(
-        "name", "number", "sees", "breaks", "cases", "kernels", "equivalent", "edit"
+        "name", "number", "sees", "breaks", "cases", "kernels", "equivalent", "rare",
+        "edit",
     )  # fmt: skip
     number = table.data.get("number")
     if not isinstance(number, int) or number not in NUMBERS:
@@ -104,7 +107,7 @@ def _fault(table: Table, room: str) -> Fault:
             raise table.wrong(f"{name} edits nothing of {kernel}", "add an [[fault.edit]]")
     return Fault(
         name, number, room, table.text("sees"), table.texts("breaks"), table.texts("cases"),
-        kernels, table.text("equivalent", ""), edits,
+        kernels, table.text("equivalent", ""), edits, table.text("rare", ""),
     )  # fmt: skip
 
 

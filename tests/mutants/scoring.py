@@ -122,7 +122,7 @@ def score(
     :param explore: seconds of random sequences, which then take the place of the cases
     :raises HarnessError: no guest comes up
     """
-    boot = _boot(image, among)
+    boot = boot_of(image, among)
     made = Score(reached={name: list(numbers) for name, numbers in reached.items()})
     waiting = chosen
     lost = 0
@@ -139,7 +139,8 @@ def score(
         waiting = left[1:]
 
 
-def _boot(image: Path, among: Path) -> Boot:
+def boot_of(image: Path, among: Path) -> Boot:
+    """Give how a kernel that was built here is booted."""
     (target,) = targets.resolve(
         [str(image)], (), packages.location(os.environ), among, lambda *_: None, hardware=False
     )
@@ -159,7 +160,7 @@ def _guest(
     }  # fmt: skip
     now, new = 0, not made.reached
     with Guest(boot, request, among, INSIDE) as guest:
-        for entry in _entries(guest):
+        for entry in entries(guest):
             said = entry["said"]
             if said == HELLO:
                 about = entry["environment"]
@@ -193,7 +194,7 @@ def _progress(now: int, waiting: Sequence[Fault]) -> str:
     return "no fault awake"
 
 
-def _entries(guest: Guest) -> Iterator[Mapping[str, Any]]:
+def entries(guest: Guest) -> Iterator[Mapping[str, Any]]:
     """Give what a guest says until it is done, gone, or silent for too long."""
     heard, patience = time.monotonic(), COMING_UP
     while True:

@@ -12,9 +12,9 @@ from conformance.record import KNOWN, MISS, PASS, SKIP, UNSTABLE, CaseRecord
 from conformance.reports import (
     FAILING,
     SHOWN,
+    again,
     alike,
     consumer,
-    guest_of,
     one_line,
     plural,
     says_no_more,
@@ -146,16 +146,12 @@ def _grounds(case: CaseRecord, told: dict[str, object]) -> Html:
 
 def _again(case_id: str, outcomes: Iterable[Outcome]) -> Html:
     """Give the commands that run a case again: on a machine, and in each guest where it fails."""
-    guests = dict.fromkeys(
-        guest_of(column.record)
+    commands = dict.fromkeys(
+        again(column.record)
         for each in outcomes for column in each.columns
         if each.verdict in FAILING and not column.lost
     )  # fmt: skip
-    commands = [
-        f"origax kernels run {guest} --case {case_id}" if guest else f"origax run {case_id}"
-        for guest in guests or ("",)
-    ]
-    return _listed("again", commands)
+    return _listed("again", [f"{each} {case_id}" for each in commands or ("origax run",)])
 
 
 def _outcome(

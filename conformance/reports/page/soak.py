@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from conformance.record import SoakPath, SoakRecord
 from conformance.reports import one_line, plural
 from conformance.reports.page import plot
 from conformance.reports.page.gathering import Column
@@ -14,25 +14,25 @@ from conformance.reports.page.markup import Html, join, tag
 
 def soaks(columns: Sequence[Column]) -> Html:
     """Plot every soak among the records."""
-    found = [(column, getattr(column.record, "soak", None)) for column in columns]
+    found = [(column, column.record.soak) for column in columns]
     return join(_soak(column, soak) for column, soak in found if soak)
 
 
-def _soak(column: Column, soak: Any) -> Html:
+def _soak(column: Column, soak: SoakRecord) -> Html:
     curves = [plot.Curve(path.case, path.seconds, path.frames) for path in soak.paths]
     frames = sum(path.frames[-1] for path in soak.paths if path.frames)
     head = tag("h3", column.name, " ", tag("small", f"{frames:,} frames".replace(",", " ")))
     return join([head, plot.curves(curves), *map(_path, soak.paths)])
 
 
-def _path(path: Any) -> Html:
+def _path(path: SoakPath) -> Html:
     told = f"row {path.row}, CPU {path.cpu}, {plural(path.interrupts, 'interrupt')}"
     unproven = f", {path.unproven} stops not counted" if path.unproven else ""
     head = tag("h4", tag("code", path.case), " ", tag("small", told, unproven))
     return join([head, plot.histogram(path.values), *_lines(path)])
 
 
-def _lines(path: Any) -> Sequence[Html]:
+def _lines(path: SoakPath) -> Sequence[Html]:
     """List the lines that its frames gave, each with its count, the rarest first."""
     ranked = sorted(path.lines, key=lambda line: (line.frames, line.line))
     items = [
