@@ -17,7 +17,6 @@ sys.path.insert(0, str(Path(__file__).parent / "cprobes"))
 from distutils.command.install_data import install_data  # setuptools', which is imported above
 
 from build import ROOT, BuildProbes
-
 from conformance import cli, completion, manual, version
 
 COMMIT = version.stamped(ROOT) or version.asked(ROOT)  # before anything is built in the checkout

@@ -84,7 +84,8 @@ def test_run(release: None, tmp_path: Path) -> None:
     ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, -2)]
 )
 def test_signals(release: None, tmp_path: Path, number: signal.Signals, code: int) -> None:
-    with begin(pyz(tmp_path / "o.pyz"), "wait", TMPDIR=str(tmp_path)) as process:
+    heard = ("env", "--default-signal=HUP,INT,TERM")  # the tests may run under nohup, too
+    with begin(pyz(tmp_path / "o.pyz"), "wait", before=heard, TMPDIR=str(tmp_path)) as process:
         assert process.stdout
         place = Path(process.stdout.readline().split()[0])
         assert place.is_dir()
