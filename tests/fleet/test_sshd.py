@@ -131,6 +131,30 @@ def test_nothing_is_left(lab: dict[str, sshds.Sshd], outcomes: dict[str, Outcome
     assert {name: box.left() for name, box in lab.items()} == {name: [] for name in lab}
 
 
+# A disk that fills up under way costs no answer: what is yet to be written goes to /var/tmp, where
+# Python's tempfile looks next, and goes from there, too.
+def test_filling(lab: dict[str, sshds.Sshd], supply: Supply, place: Path) -> None:
+    filler = Path(f"/proc/{lab['sound'].pid}/root/tmp/filler")
+
+    class Filling(Silent):
+        def case(self, name: str, case: CaseRecord) -> None:
+            if not filler.exists():
+                with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="space"):
+                    while file.write(bytes(1 << 20)):
+                        pass
+
+    watcher = Filling()
+    try:
+        asked = suite(["signals", "views.core"])
+        run.run([lab["sound"].box], asked, supply, place, watcher)
+    finally:
+        filler.unlink()
+    told = watcher.outcomes["sound"]
+    assert (told.state, told.answered) == (WHOLE, told.expected)
+    assert set(told.record.verdicts) <= {"PASS", "KNOWN", "SKIP"}
+    assert lab["sound"].left() == []
+
+
 # On a box runs one fleet at a time, whoever asks: by sudo, too.
 def test_locked(lab: dict[str, sshds.Sshd], supply: Supply, place: Path) -> None:
     box = lab["sound"].box
