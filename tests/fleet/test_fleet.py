@@ -20,9 +20,8 @@ from fleets import PAIR, UD, Silent, Traces, local, python, run_says, suite
 from conformance import record, runner
 from conformance.errors import HarnessError
 from conformance.facts import Environment
-from conformance.fleet import agent, run, supply
+from conformance.fleet import agent, link, run, supply
 from conformance.fleet.boxes import Box
-from conformance.fleet.link import LOCK
 from conformance.fleet.run import ABSENT, LOST, STOPPED, WHOLE, Outcome
 
 pytestmark = pytest.mark.xdist_group("fleet")
@@ -90,11 +89,15 @@ NO_WHEELS = NoWheels(Path("none"), {}, print)
 
 @pytest.fixture(scope="module", autouse=True)
 def traces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traces]:
-    """What boxes leave behind, told by a directory and a word that are theirs alone."""
+    """What boxes leave behind, told by a directory and a word that are theirs alone.
+
+    Their lock has the word, too: these tests may run twice on a machine at the same time.
+    """
     made = Traces(tmp_path_factory.mktemp("boxes"))
     with pytest.MonkeyPatch.context() as patch:
         for name, value in made.environ.items():
             patch.setenv(name, value)
+        patch.setattr(link, "LOCK", f"{link.LOCK}-{made.word}")
         yield made
 
 
@@ -126,7 +129,7 @@ def fleet(
     records.mkdir()
     watcher = Silent()
     with socket.socket(socket.AF_UNIX) as lock:
-        lock.bind(f"\0{LOCK}-locked")
+        lock.bind(f"\0{link.LOCK}-locked")
         run.run(boxes, suite(), NO_WHEELS, records, watcher)
     return watcher.outcomes, records
 
@@ -240,13 +243,14 @@ def test_no_room(tmp_path: Path) -> None:
 
 
 CONTROLLER = """
-import sys
+import os, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from fleets import Silent, local, suite
 from test_fleet import NO_WHEELS
 from conformance import cli
-from conformance.fleet import run
+from conformance.fleet import link, run
+link.LOCK += os.environ["FLEET_TEST"]
 cli._on_terminate()
 class Watcher(Silent):
     def case(self, name, case):
