@@ -25,6 +25,9 @@ TRANSITIONS: Final = (
 )  # fmt: skip
 """In the order in which a reader wants them."""
 
+WORSE: Final = (REGRESSION, NEW_FAILURE, STILL_FAILING)
+"""Those of cells that fail now."""
+
 MEANINGS: Final[Mapping[str, str]] = {
     REGRESSION: "it was as expected, and is not any more",
     NEW_FAILURE: "it was not judged before, and is not as expected",
@@ -60,16 +63,25 @@ def place(record: Record) -> str:
     return " ".join(filter(None, names)) or record.environment.name
 
 
+def latest(records: Sequence[Record]) -> dict[str, Record]:
+    """Give the record of each place that was begun last, in the order in which places are given."""
+    found: dict[str, Record] = {}
+    for record in records:
+        kept = found.setdefault(place(record), record)
+        if record.started >= kept.started:
+            found[place(record)] = record
+    return found
+
+
 def changes(baseline: Sequence[Record], records: Sequence[Record]) -> tuple[Change, ...]:
     """Compare records with those of a baseline, cell by cell.
 
     A single record is compared with a single one wherever they come from: that is two kernels on
-    one machine. Of several records of one place, the last counts.
+    one machine. Of several records of one place, the one that was begun last counts.
 
     :returns: the cells that did not stay as they were, the gravest transition first
     """
-    before = {place(record): record for record in baseline}
-    after = {place(record): record for record in records}
+    before, after = latest(baseline), latest(records)
     if len(before) == len(after) == 1:
         before = dict(zip(after, before.values(), strict=True))
     found = (

@@ -73,6 +73,17 @@ def test_places() -> None:
     ]
 
 
+# Of several records of one place the one that was begun last counts, in whatever order they are
+# given: the terminal and the page tell of the same one.
+def test_last_counts() -> None:
+    old, new = of("PASS"), replace(of("FAIL"), started="2024-06-01T12:00:00Z")
+    other = of("PASS", "elsewhere")
+    for given in ([old, new, other], [new, old, other]):
+        (change,) = changes.changes([of("PASS"), other], given)
+        assert change.transition == "regression"
+        assert changes.latest(given) == {"linux-6.1.192.amd.tcg": new, "elsewhere": other}
+
+
 # One record against one is two kernels on a machine, though their environments differ in name.
 def test_one_against_one() -> None:
     (change,) = changes.changes([of("PASS", "linux-6.1.a")], [of("FAIL", "linux-6.2.a")])

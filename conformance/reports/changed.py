@@ -7,14 +7,13 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Final
 
-from conformance.changes import FIXED, MEANINGS, NEW_PASS, TRANSITIONS, Change
+from conformance.changes import FIXED, MEANINGS, NEW_PASS, TRANSITIONS, WORSE, Change
 from conformance.reports import BOLD, GREEN, RED, YELLOW, one_line, painter, plural, title, wrapped
 from conformance.reports.terminal import joined
 
 _GOOD: Final = (FIXED, NEW_PASS)
 NAMED: Final = 40
 """Cases, at most, that are named one by one."""
-_BAD: Final = ("regression", "new failure", "still failing")
 
 
 def text(changes: Sequence[Change], color: bool) -> str:
@@ -26,7 +25,7 @@ def text(changes: Sequence[Change], color: bool) -> str:
     for transition in TRANSITIONS:
         mine = [each for each in changes if each.transition == transition]
         if mine:
-            code = RED if transition in _BAD else GREEN if transition in _GOOD else YELLOW
+            code = RED if transition in WORSE else GREEN if transition in _GOOD else YELLOW
             head = f"{paint(transition, code)}: {MEANINGS[transition]}  "
             lines += [f"{head}({plural(len(mine), 'cell')})", *_told(mine), ""]
     counts = (f"{n} {t}" for t in TRANSITIONS if (n := _count(changes, t)))
@@ -42,7 +41,7 @@ def _told(changes: Sequence[Change]) -> Iterator[str]:
     for where, of_place in groupby(changes, key=lambda each: each.place):
         groups: dict[str, list[str]] = {}
         for each in of_place:
-            fails = each.transition in _BAD and each.after
+            fails = each.transition in WORSE and each.after
             how = one_line(title(each.after)) if fails and each.after else ""
             groups.setdefault(how, []).append(each.case_id)
         yield f"  {one_line(where)}"

@@ -5,39 +5,29 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final
 
-from conformance.changes import (
-    MEANINGS,
-    NEW_FAILURE,
-    REGRESSION,
-    STILL_FAILING,
-    TRANSITIONS,
-    Change,
-    place,
-)
+from conformance.changes import MEANINGS, TRANSITIONS, WORSE, Change, latest
 from conformance.reports import one_line, plural, title
 from conformance.reports.matrix import MARKS
 from conformance.reports.page.gathering import Column, numbers
 from conformance.reports.page.markup import Html, join, link, tag
 from conformance.reports.page.matrix import cells, folded, mark
 
-_BAD: Final = (REGRESSION, NEW_FAILURE, STILL_FAILING)
-
 
 def changed(changes: Sequence[Change], columns: Sequence[Column]) -> Html:
     """Write the cells that did not stay as they were, the gravest transition first."""
     if not changes:
         return tag("p", "Nothing changed since the baseline.")
-    # Of several records of one place the last counts, as it does for what compared them.
-    at = {place(c.record): c for c in sorted(columns, key=lambda c: c.record.started)}
+    by_record = {id(column.record): column for column in columns}
+    compared = latest([column.record for column in columns])
+    at = {name: by_record[id(record)] for name, record in compared.items()}
     parts = []
     for transition in TRANSITIONS:
         mine = [each for each in changes if each.transition == transition]
         if mine:
             size = f"{plural(len(mine), 'cell')}: {MEANINGS[transition]}"
             head = tag("h3", transition, " ", tag("small", size),
-                       class_="worse" if transition in _BAD else None)  # fmt: skip
+                       class_="worse" if transition in WORSE else None)  # fmt: skip
             parts.append(join([head, *_groups(mine, at)]))
     return join(parts, "\n")
 
@@ -51,7 +41,7 @@ def _groups(changes: Iterable[Change], at: Mapping[str, Column]) -> Iterator[Htm
         if column is None or column.lost:
             gone[each.place] += 1
             continue
-        how = one_line(title(each.after)) if each.transition in _BAD and each.after else ""
+        how = one_line(title(each.after)) if each.transition in WORSE and each.after else ""
         was, now = (MARKS[case.verdict] if case else " " for case in (each.before, each.after))
         groups.setdefault((was, now, how), {}).setdefault(each.case_id, []).append(column)
     for (was, now, how), where in groups.items():
