@@ -44,7 +44,7 @@ def _on_terminate() -> Callable[[], int]:
 
 def run(args: argparse.Namespace) -> int:
     """Trace cases on this kernel, and judge every stop."""
-    from conformance import expectation, facts, record, runner
+    from conformance import record, runner
     from conformance.cases import all_cases
     from conformance.reports import terminal
 
@@ -52,11 +52,7 @@ def run(args: argparse.Namespace) -> int:
     if args.record:
         record.check_place(args.record)
     chosen = runner.select(all_cases(), args.patterns)
-    vocabulary = facts.vocabulary(args.expected)
-    known = expectation.load_known(args.expected, vocabulary)
-    environment = facts.collect(args.expected)
-    runner.require_tracing(environment)
-    planned = runner.plan(chosen, environment, vocabulary, args.expected)
+    planned, environment, known = runner.prepare(chosen, args.expected)
     options = record.OptionsRecord(
         args.frames, args.repeat, args.timeout, args.jobs, tuple(args.patterns)
     )
@@ -283,7 +279,7 @@ def explore(args: argparse.Namespace) -> int:
 
 def soak(args: argparse.Namespace) -> int:
     """Hammer the interrupt paths for minutes, and judge every kind of frame."""
-    from conformance import expectation, facts, record, runner
+    from conformance import record, runner
     from conformance import soak as soaking
     from conformance.cases import all_cases
     from conformance.reports import terminal
@@ -292,11 +288,7 @@ def soak(args: argparse.Namespace) -> int:
     if args.record:
         record.check_place(args.record)
     chosen = soaking.select(all_cases(), args.paths)
-    vocabulary = facts.vocabulary(args.expected)
-    known = expectation.load_known(args.expected, vocabulary)
-    environment = facts.collect(args.expected)
-    runner.require_tracing(environment)
-    planned = runner.plan(chosen, environment, vocabulary, args.expected)
+    planned, environment, known = runner.prepare(chosen, args.expected)
     options = record.OptionsRecord(1, 1, args.timeout, 1, tuple(args.paths))
     color, live = (terminal.use_color(s, os.environ) for s in (sys.stdout, sys.stderr))
     seconds = 60 * args.minutes

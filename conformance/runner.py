@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
-from conformance import expectation, version
+from conformance import expectation, facts, version
 from conformance import record as record_module
 from conformance.cases import Case
 from conformance.errors import HarnessError, UsageError
@@ -99,6 +99,21 @@ def plan(
         )
         for case in cases
     )  # fmt: skip
+
+
+def prepare(
+    cases: Sequence[Case], expected: Path
+) -> tuple[tuple[Planned, ...], Environment, tuple[KnownIssue, ...]]:
+    """Find this machine's facts, and plan cases for it; gives its known issues with the plan.
+
+    :raises UsageError: an expectation file is wrong
+    :raises HarnessError: nothing can be traced here
+    """
+    vocabulary = facts.vocabulary(expected)
+    known = expectation.load_known(expected, vocabulary)
+    environment = facts.collect(expected)
+    require_tracing(environment)
+    return plan(cases, environment, vocabulary, expected), environment, known
 
 
 def require_tracing(environment: Environment) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, NoReturn
 
-from conformance import expectation, facts, record, runner
+from conformance import record, runner
 from conformance._native import lib
 from conformance.cases import all_cases
 from conformance.errors import OrigaxError
@@ -38,18 +38,14 @@ def trace(request: dict[str, Any]) -> None:
     :raises OrigaxError: nothing can be traced here, or a golden is wrong
     """
     wanted, options = set(request["cases"]), OptionsRecord(**request["options"])
-    expected = expected_directory(None)
-    vocabulary = facts.vocabulary(expected)
-    known = expectation.load_known(expected, vocabulary)
-    environment = facts.collect(expected)
-    runner.require_tracing(environment)
     chosen = [case for case in all_cases() if case.id in wanted]
+    planned, environment, known = runner.prepare(chosen, expected_directory(None))
     say(
         said=HELLO, environment=asdict(environment), tool=asdict(runner.tool()),
         boot_id=runner.boot_id(),
     )  # fmt: skip
     runner.conduct(
-        runner.plan(chosen, environment, vocabulary, expected), environment, known, options,
+        planned, environment, known, options,
         lambda case_id: say(said=BEGIN, id=case_id),
         lambda case: print(record.member(case).replace("\n", "\r"), flush=True),
     )  # fmt: skip

@@ -143,16 +143,15 @@ class _Run:
         now = time.monotonic()
         options = self.suite.options
         silence = options.timeout * options.repeat + runner.GRACE + runner.STARTING + MARGIN
-        where = f", in {' and '.join(self.busy)}" if self.busy else ""
         if self.leaving:
             return
         if not self.environment:
             if now - self.begun > self.suite.patience:
                 self.lose(f"it was not up within {self.suite.patience:.0f} s{self._words()}")
         elif now - self.heard > silence:
-            self.lose(f"it said nothing for {silence:.0f} s{where}")
+            self.lose(f"it said nothing for {silence:.0f} s{self._where()}")
         elif now - self.begun > self.suite.limit:
-            self.lose(f"it took more than {self.suite.limit:.0f} s in all{where}")
+            self.lose(f"it took more than {self.suite.limit:.0f} s in all{self._where()}")
 
     def lose(self, why: str) -> None:
         """Give it up."""
@@ -181,8 +180,10 @@ class _Run:
         if self.done:
             self._leave()
         else:
-            where = f", in {' and '.join(self.busy)}" if self.busy else ""
-            self.lose(self.told or f"the connection was lost{where}{self._words()}")
+            self.lose(self.told or f"the connection was lost{self._where()}{self._words()}")
+
+    def _where(self) -> str:
+        return f", in {' and '.join(self.busy)}" if self.busy else ""
 
     def _words(self) -> str:
         words = self.link.last_words()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -238,6 +238,18 @@ def wrapped(words: Iterable[str], width: int = WIDTH) -> Iterator[str]:
         line = f"{line}  {word}".lstrip()
     if line:
         yield f"  {line}"
+
+
+def aligned(rows: Sequence[Sequence[str]], numbers: Collection[int]) -> list[str]:
+    """Put rows of texts into columns, two spaces between; those of numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            f"{text:>{width}}" if index in numbers else f"{text:{width}}"
+            for index, (text, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
 
 
 def title(case: CaseRecord) -> str:

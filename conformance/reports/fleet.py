@@ -10,7 +10,7 @@ from typing import IO
 
 from conformance.fleet.run import WHOLE, Outcome
 from conformance.record import MISS
-from conformance.reports import BOLD, FAILING, RED, one_line, painter, printable
+from conformance.reports import BOLD, FAILING, RED, aligned, one_line, painter, printable
 from conformance.reports.kernels import Guests
 from conformance.reports.terminal import counts, summary
 
@@ -68,6 +68,8 @@ def failures(outcomes: Sequence[Outcome], color: bool) -> str:
 
 
 HEAD = ("box", "host", "kernel", "state", "cases", "answered", "missing", "reason")
+_NUMBERS = (4, 5, 6)
+"""Columns of it that are numbers."""
 
 
 def table(outcomes: Sequence[Outcome], color: bool) -> str:
@@ -78,20 +80,12 @@ def table(outcomes: Sequence[Outcome], color: bool) -> str:
          str(each.expected - each.answered), each.reason)
         for each in outcomes
     ]  # fmt: skip
-    total = [sum(int(row[at]) for row in rows) for at in (4, 5, 6)]
+    total = [sum(int(row[at]) for row in rows) for at in _NUMBERS]
     rows.append(("all", "", "", f"{sum(each.state == WHOLE for each in outcomes)} whole",
                  *map(str, total), ""))  # fmt: skip
     cells = [[printable(one_line(cell)) for cell in row] for row in (HEAD, *rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        "  ".join(
-            f"{cell:>{width}}" if 4 <= at <= 6 else f"{cell:{width}}"
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in cells
-    ]
     marks = [BOLD, *("" if each.state == WHOLE else RED for each in outcomes), BOLD]
     return "".join(
         f"{paint(line, code) if code else line}\n"
-        for line, code in zip(lines, marks, strict=True)
+        for line, code in zip(aligned(cells, _NUMBERS), marks, strict=True)
     )

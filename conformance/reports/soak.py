@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Final
 
 from conformance.record import SoakPath, SoakRecord
-from conformance.reports import one_line, printable
+from conformance.reports import aligned, one_line, printable
 from conformance.reports.terminal import StatusLine
 from conformance.soak import Standing
 
@@ -79,13 +79,7 @@ def table(soak: SoakRecord, seconds: float) -> Iterator[str]:
          f"{path.interrupts:,}", _values(path))
         for path in soak.paths
     ]  # fmt: skip
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (
-            f"{text:>{width}}" if index in _NUMBERS else f"{text:{width}}"
-            for index, (text, width) in enumerate(zip(row, widths, strict=True))
-        )
-        yield "  ".join(cells).rstrip()
+    yield from aligned(rows, _NUMBERS)
     every = sum(map(_frames, soak.paths))
     yield f"{every:,} frames, {every / seconds if seconds else 0:,.0f} a second"
 
